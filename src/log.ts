@@ -1,0 +1,45 @@
+/**
+ * JSON lines for programs that carry no logger. Tokens, assertions and credentials are not meant to reach it;
+ * what looks like one is cut out all the same, so that a mistake elsewhere does not leak.
+ */
+import { LOG_LEVELS, type LogLevel } from './names.js';
+
+export type LogFields = Readonly<Record<string, unknown>>;
+
+export interface Logger {
+  error(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  debug(message: string, fields?: LogFields): void;
+}
+
+/** Three base64url parts (a signed JWT) or one long unbroken run of base64 characters (an opaque token). */
+const TOKEN_SHAPE = /eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*|[A-Za-z0-9_~+/-]{120,}=*/g;
+/** What follows these words, up to a blank, quote or separator, is a secret whatever its shape. */
+const SECRET_VALUE = /\b(client_assertion|access_token|password|authorization|bearer|basic)(["']?\s*[=:]\s*["']?|\s+)(?!\[cut\])[^\s"'&,]{8,}/gi;
+
+/** The text without anything that looks like a token or credential. */
+export function redact(text: string): string {
+  return text.replace(TOKEN_SHAPE, '[cut]').replace(SECRET_VALUE, '$1$2[cut]');
+}
+
+/**
+ * A logger that writes one JSON object a line: `time` (RFC 3339), `level`, `message`, then the fields.
+ * @param write is given whole lines, each with its line end.
+ * @param now milliseconds since 1970.
+ */
+export function createLogger(level: LogLevel, write: (line: string) => void, now: () => number): Logger {
+  const threshold = LOG_LEVELS.indexOf(level);
+  const log = (at: LogLevel, message: string, fields?: LogFields): void => {
+    if (LOG_LEVELS.indexOf(at) > threshold) return;
+    const record = { time: new Date(now()).toISOString(), level: at, message, ...fields };
+    const line = JSON.stringify(record, (_key, value: unknown) => (typeof value === 'string' ? redact(value) : value));
+    write(`${line}\n`);
+  };
+  return {
+    error: (message, fields) => log('error', message, fields),
+    warn: (message, fields) => log('warn', message, fields),
+    info: (message, fields) => log('info', message, fields),
+    debug: (message, fields) => log('debug', message, fields),
+  };
+}
