@@ -1,0 +1,147 @@
+/**
+ * RFC 6902 by hand on raw JSON: lists and maps are edited item by item, and only what is ours is ever replaced or
+ * removed. An absent list or map is created in one operation, since `add` to a missing parent is an error.
+ */
+
+export type Operation =
+  | { readonly op: 'add' | 'replace'; readonly path: string; readonly value: unknown }
+  | { readonly op: 'remove'; readonly path: string };
+
+/** A JSON pointer (RFC 6901) of the given segments. */
+export function pointer(...segments: readonly (string | number)[]): string {
+  return segments.map((segment) => `/${String(segment).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+}
+
+/** What stood where a list or map of ours now is: something empty, which `uninject` puts back. */
+export type Empty = null | readonly [] | Readonly<Record<string, never>>;
+
+/** What all edits have in common. */
+export interface Edit {
+  /** JSON pointer of the list or map. */
+  readonly path: string;
+  /** Where it stood before any pass of ours. */
+  readonly formerPath: string;
+  readonly formerlyEmpty: Empty | undefined;
+  /** @param former what stood there before any pass: a list or map that loses its last item becomes that again. */
+  finish(former?: Empty): readonly Operation[];
+}
+
+/** Edits of one list; `items` always shows the list as it is after the edits so far. */
+export class ListEdit<T> implements Edit {
+  readonly path: string;
+  readonly formerPath: string;
+  readonly items: T[];
+  readonly #existing: readonly T[] | null | undefined;
+  readonly #operations: Operation[] = [];
+
+  constructor(path: string, existing: readonly T[] | null | undefined, formerPath = path) {
+    this.path = path;
+    this.formerPath = formerPath;
+    this.#existing = existing;
+    this.items = [...(existing ?? [])];
+  }
+
+  append(item: T): void {
+    this.items.push(item);
+    this.#operations.push({ op: 'add', path: `${this.path}/-`, value: item });
+  }
+
+  prepend(item: T): void {
+    this.items.unshift(item);
+    this.#operations.push({ op: 'add', path: `${this.path}/0`, value: item });
+  }
+
+  replace(index: number, item: T): void {
+    this.items[index] = item;
+    this.#operations.push({ op: 'replace', path: `${this.path}/${index}`, value: item });
+  }
+
+  /** Changes one field of an item, and nothing else in it. */
+  replaceField<K extends keyof T & string>(index: number, field: K, value: T[K]): void {
+    const item = this.items[index];
+    if (item === undefined) return;
+    this.items[index] = { ...item, [field]: value };
+    this.#operations.push({ op: 'replace', path: `${this.path}/${index}/${field}`, value });
+  }
+
+  remove(index: number): void {
+    this.items.splice(index, 1);
+    this.#operations.push({ op: 'remove', path: `${this.path}/${index}` });
+  }
+
+  /** Adds an item of our name at the end, or replaces it where it differs; everything else stays where it is. */
+  put(isOurs: (item: T) => boolean, wanted: T, isSame: (existing: T, wanted: T) => boolean): void {
+    const index = this.items.findIndex(isOurs);
+    const existing = this.items[index];
+    if (existing === undefined) this.append(wanted);
+    else if (!isSame(existing, wanted)) this.replace(index, wanted);
+  }
+
+  removeAll(isOurs: (item: T) => boolean): void {
+    for (let index = this.items.length - 1; index >= 0; index--) {
+      const item = this.items[index];
+      if (item !== undefined && isOurs(item)) this.remove(index);
+    }
+  }
+
+  /** What was there, if it was empty and no longer is. */
+  get formerlyEmpty(): Empty | undefined {
+    if (this.items.length === 0 || this.#existing === undefined) return undefined;
+    return this.#existing === null ? null : this.#existing.length === 0 ? [] : undefined;
+  }
+
+  finish(former?: Empty): readonly Operation[] {
+    if (this.#operations.length === 0) return [];
+    if (this.items.length === 0) return [restoreEmpty(this.path, former)];
+    return Array.isArray(this.#existing) ? this.#operations : [{ op: 'add', path: this.path, value: this.items }];
+  }
+}
+
+function restoreEmpty(path: string, former: Empty | undefined): Operation {
+  return former === undefined ? { op: 'remove', path } : { op: 'replace', path, value: former };
+}
+
+/** Edits of one map of texts. */
+export class MapEdit implements Edit {
+  readonly path: string;
+  readonly formerPath: string;
+  readonly #existing: Readonly<Record<string, string>> | null | undefined;
+  readonly #operations: Operation[] = [];
+  readonly #created: Record<string, string> = {};
+  #size: number;
+
+  constructor(path: string, existing: Readonly<Record<string, string>> | null | undefined) {
+    this.path = path;
+    this.formerPath = path;
+    this.#existing = existing;
+    this.#size = Object.keys(existing ?? {}).length;
+  }
+
+  /** Sets one key; `undefined` removes it. */
+  set(key: string, value: string | undefined): void {
+    const path = `${this.path}${pointer(key)}`;
+    const before = this.#existing?.[key];
+    if (value === before) return;
+    if (value === undefined) {
+      this.#size--;
+      this.#operations.push({ op: 'remove', path });
+      return;
+    }
+    this.#created[key] = value;
+    if (before === undefined) this.#size++;
+    this.#operations.push({ op: before === undefined ? 'add' : 'replace', path, value });
+  }
+
+  /** What is there, if it is empty. */
+  get formerlyEmpty(): Empty | undefined {
+    if (this.#existing === undefined) return undefined;
+    return this.#existing === null ? null : Object.keys(this.#existing).length === 0 ? {} : undefined;
+  }
+
+  finish(former?: Empty): readonly Operation[] {
+    if (this.#operations.length === 0) return [];
+    if (this.#size === 0) return [restoreEmpty(this.path, former)];
+    const exists = this.#existing !== undefined && this.#existing !== null;
+    return exists ? this.#operations : [{ op: 'add', path: this.path, value: this.#created }];
+  }
+}

@@ -1,0 +1,36 @@
+/** Kubernetes' resource quantities, as far as they must be compared. Source: apimachinery, resource/quantity.go. */
+
+const QUANTITY = /^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i))?$/;
+const SUFFIX: Readonly<Record<string, number>> = {
+  n: 1e-9,
+  u: 1e-6,
+  m: 1e-3,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  P: 1e15,
+  E: 1e18,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+  Pi: 2 ** 50,
+  Ei: 2 ** 60,
+};
+
+/** The number that a quantity stands for, or `undefined` for what is none. */
+export function parseQuantity(quantity: unknown): number | undefined {
+  const match = QUANTITY.exec(String(quantity));
+  if (match === null) return undefined;
+  const [, number = '', exponent = '', suffix] = match;
+  const value = Number(number + exponent) * (suffix === undefined ? 1 : (SUFFIX[suffix] ?? Number.NaN));
+  // Divisions by powers of ten leave dust: 0.1 is 100m.
+  return Math.round(value * 1e9) / 1e9;
+}
+
+/** Whether two quantities stand for the same number, however they are written. */
+export function isSameQuantity(a: unknown, b: unknown): boolean {
+  const number = parseQuantity(a);
+  return number !== undefined && number === parseQuantity(b);
+}

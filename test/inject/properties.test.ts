@@ -1,0 +1,366 @@
+/** What must hold for any pod, judged by a second RFC 6902 implementation. */
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { applyPatch } from 'rfc6902';
+import t from 'tap';
+import { injectPod, STANDARD_DEFAULTS, uninjectPod, type Defaults, type Outcome } from '../../src/inject/index.js';
+import { ANNOTATION, SIDECAR_CONTAINER, VOLUME } from '../../src/names.js';
+
+const RUNS = { numRuns: 400 };
+const CLIENT_ID = '11111111-2222-3333-4444-555555555555';
+const DEFAULTS: Defaults = {
+  ...STANDARD_DEFAULTS,
+  image: 'sidecar:1',
+  tenantId: 'contoso.example',
+  pullSecrets: ['registry'],
+};
+
+interface Item {
+  name: string;
+  [key: string]: unknown;
+}
+interface PodJson {
+  metadata: { labels: Record<string, string>; annotations?: Record<string, string> | null };
+  spec: { containers: Item[]; initContainers?: Item[] | null; volumes?: Item[] | null };
+}
+
+function inject(
+  pod: unknown,
+  annotations: Record<string, string> = { 'azure.workload.identity/client-id': CLIENT_ID },
+): Outcome {
+  return injectPod({ pod, namespace: 'shop', serviceAccount: { state: 'found', annotations }, defaults: DEFAULTS });
+}
+
+function patched(pod: PodJson, annotations?: Record<string, string>): PodJson {
+  const outcome = inject(pod, annotations);
+  if (outcome.kind !== 'injected') throw new Error(outcome.message);
+  const result = structuredClone(pod);
+  const errors = applyPatch(result, structuredClone(outcome.patch) as never).filter((error) => error !== null);
+  if (errors.length > 0) throw new Error(`the patch does not apply: ${errors.join('; ')}`);
+  return result;
+}
+
+const name = fc.stringMatching(/^[a-z][a-z0-9]{0,6}$/);
+const gitEnv = fc.constantFrom<Item[]>(
+  [],
+  [{ name: 'GIT_CONFIG_COUNT', value: '0' }],
+  [
+    { name: 'GIT_CONFIG_COUNT', value: '1' },
+    { name: 'GIT_CONFIG_KEY_0', value: 'a.b' },
+    { name: 'GIT_CONFIG_VALUE_0', value: 'c' },
+  ],
+  [
+    { name: 'GIT_CONFIG_COUNT', value: '2' },
+    { name: 'GIT_CONFIG_COUNT', value: '3' },
+  ],
+  [{ name: 'GIT_CONFIG_COUNT', value: '-1' }],
+  [{ name: 'GIT_CONFIG_COUNT', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
+  [{ name: 'GIT_CONFIG_KEY_0', value: 'a.b' }],
+  [{ name: 'GIT_CONFIG_SYSTEM', value: '/opt/gitconfig' }],
+);
+const ordinaryEnv = fc.array(
+  fc.record({ name: fc.stringMatching(/^[A-Z_]{1,5}$/), value: fc.string({ unit: 'binary' }) }),
+  { maxLength: 3 },
+);
+const container = fc.record(
+  {
+    name,
+    image: fc.constant('app:1'),
+    env: fc.option(
+      fc.tuple(ordinaryEnv, gitEnv, ordinaryEnv).map((parts) => parts.flat()),
+      { nil: null },
+    ),
+    envFrom: fc.constantFrom([], [{ secretRef: { name: 'settings' } }]),
+    volumeMounts: fc.option(
+      fc.array(fc.record({ name: fc.constant('work'), mountPath: fc.stringMatching(/^\/w[a-z/]{0,8}$/) }), {
+        maxLength: 2,
+      }),
+      { nil: null },
+    ),
+    securityContext: fc.record(
+      { runAsUser: fc.constantFrom(0, 1000, 2000), runAsNonRoot: fc.boolean() },
+      { requiredKeys: [] },
+    ),
+    resources: fc.constantFrom({}, { limits: { cpu: '1', memory: '1Gi' } }, { requests: { cpu: '100m' } }),
+    'x-newer-field': fc.json(),
+  },
+  { requiredKeys: ['name', 'image'] },
+);
+const annotations = fc.record(
+  {
+    [ANNOTATION.gitConfig]: fc.constantFrom('auto', 'env', 'system', 'file', 'env,file', 'system,file,env'),
+    [ANNOTATION.organizations]: fc.constantFrom('contoso', 'contoso, fabrikam'),
+    [ANNOTATION.projects]: fc.constantFrom("contoso/Web Shop's", 'contoso/a,fabrikam/b'),
+    [ANNOTATION.startup]: fc.constantFrom('proceed', 'wait', 'require'),
+    'azure.workload.identity/skip-containers': fc.constant('sidecar;;other'),
+    'someone/else': fc.string(),
+  },
+  { requiredKeys: [] },
+);
+const pods: fc.Arbitrary<PodJson> = fc
+  .record({
+    apiVersion: fc.constant('v1'),
+    kind: fc.constant('Pod'),
+    metadata: fc
+      .tuple(fc.dictionary(name, fc.string()), fc.option(annotations, { nil: null }), fc.boolean())
+      .map(([labels, texts, without]) => ({
+        labels: { ...labels, 'azure.workload.identity/use': 'true' },
+        ...(without ? {} : { annotations: texts }),
+      })),
+    spec: fc
+      .tuple(
+        fc.uniqueArray(container, { minLength: 1, maxLength: 3, selector: (item) => item.name }),
+        fc.constantFrom('absent', 'null', 'empty', 'some'),
+        fc.constantFrom<Item[] | null | undefined>(undefined, null, [], [{ name: 'work', emptyDir: {} }]),
+        fc.record(
+          {
+            hostNetwork: fc.boolean(),
+            resources: fc.constant({ limits: { cpu: '2', memory: '48Mi' } }),
+            'x-newer': fc.json(),
+          },
+          { requiredKeys: [] },
+        ),
+      )
+      .map(([containers, init, volumes, rest]) => ({
+        ...rest,
+        containers,
+        ...(init === 'absent'
+          ? {}
+          : {
+              initContainers:
+                init === 'null'
+                  ? null
+                  : init === 'empty'
+                    ? []
+                    : containers.map((one) => ({ ...one, name: `init-${one.name}` })),
+            }),
+        ...(volumes === undefined ? {} : { volumes }),
+      })),
+  })
+  .map((pod) => JSON.parse(JSON.stringify(pod)) as PodJson);
+
+const OURS = new Set<string>([SIDECAR_CONTAINER, 'registry', ...Object.values(VOLUME)]);
+const OUR_ENV = /^GIT_CONFIG_(?:COUNT|SYSTEM|(?:KEY|VALUE)_\d+)$/;
+
+/** The pod without what is ours by name, lists that are empty left out: what is left must be the user's, in his order. */
+function strip(pod: PodJson, original: PodJson): unknown {
+  const withoutOurs = (value: unknown): unknown => {
+    if (Array.isArray(value)) {
+      const items = value
+        .filter((item: Item | null) => !OURS.has(String(item?.name)) && !OUR_ENV.test(String(item?.name)))
+        .map(withoutOurs);
+      return items.length === 0 ? null : items;
+    }
+    if (typeof value !== 'object' || value === null) return value;
+    return Object.fromEntries(
+      Object.entries(value)
+        .map(([key, item]) => [key, withoutOurs(item) ?? null])
+        .filter(([, item]) => item !== null),
+    );
+  };
+  const own = new Set(Object.keys(original.metadata.annotations ?? {}));
+  const texts = Object.entries(pod.metadata.annotations ?? {}).filter(([key]) => own.has(key));
+  const { 'ado-git.workload.identity/injected': _label, ...labels } = pod.metadata.labels;
+  return { spec: withoutOurs(pod.spec), labels, texts: Object.fromEntries(texts) };
+}
+
+/** The user's own entries of git's environment: nothing but the count may differ, by one. */
+function gitEnvironment(pod: PodJson): Map<string, unknown> {
+  const entries = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].flatMap((one) =>
+    ((one['env'] ?? []) as Item[]).map(
+      (item) => [`${one.name} ${item.name}`, item['value'] ?? item['valueFrom']] as const,
+    ),
+  );
+  return new Map(entries);
+}
+
+void t.test('the patch applies, and nothing of the user is removed, changed or reordered', (t) => {
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(pods, (pod) => {
+        const before = structuredClone(pod);
+        const after = patched(pod);
+        assert.deepEqual(pod, before, 'the input is left alone');
+        assert.deepEqual(strip(after, pod), strip(pod, pod));
+        const environment = gitEnvironment(after);
+        for (const [key, value] of gitEnvironment(pod)) {
+          const now = environment.get(key);
+          if (now !== value && JSON.stringify(now) !== JSON.stringify(value)) {
+            assert.match(key, / GIT_CONFIG_COUNT$/);
+            assert.equal(Number(now), Number(value) + 1);
+          }
+        }
+        assert.equal(after.spec.initContainers?.[0]?.name, SIDECAR_CONTAINER);
+      }),
+      RUNS,
+    ),
+  );
+  t.end();
+});
+
+void t.test('twice is once, and uninject gives back what was there', (t) => {
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(pods, (pod) => {
+        const once = patched(pod);
+        const again = inject(once);
+        assert.ok(again.kind === 'injected' && again.patch.length === 0, 'the second patch is empty');
+        const back = structuredClone(once);
+        applyPatch(back, structuredClone(uninjectPod(once) ?? []) as never);
+        assert.deepEqual({ ...back.spec, imagePullSecrets: 0 }, { ...pod.spec, imagePullSecrets: 0 });
+        assert.deepEqual(back.metadata, pod.metadata);
+      }),
+      RUNS,
+    ),
+  );
+  t.end();
+});
+
+void t.test('our items follow a service account that changes between two passes', (t) => {
+  const accounts = fc.tuple(annotations, annotations).map((pair) =>
+    pair.map(({ 'someone/else': _, 'azure.workload.identity/skip-containers': __, ...texts }) => ({
+      ...texts,
+      'azure.workload.identity/client-id': CLIENT_ID,
+    })),
+  );
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(pods, accounts, (pod, [first, second]) => {
+        pod.metadata.annotations = null;
+        const followed = patched(patched(pod, first), second);
+        const fresh = patched(pod, second);
+        assert.deepEqual(byName(followed), byName(fresh));
+      }),
+      RUNS,
+    ),
+  );
+  t.end();
+});
+
+/**
+ * Lists as maps by name, since a second pass may leave ours at another place than a first would, without what is empty
+ * and without the status, which remembers what was empty.
+ */
+function byName(pod: PodJson): unknown {
+  const convert = (value: unknown): unknown => {
+    if (typeof value !== 'object' || value === null) return value;
+    const entries: [string, unknown][] = Array.isArray(value)
+      ? (value as Item[]).map((item, index) => [
+          typeof item === 'object' && 'name' in item ? `${item.name} ${String(item['mountPath'])}` : String(index),
+          item,
+        ])
+      : Object.entries(value);
+    const kept = entries
+      .filter(([key]) => key !== 'ado-git.workload.identity/status')
+      .map(([key, item]) => [key, convert(item)] as const)
+      .filter(([, item]) => item !== null && JSON.stringify(item) !== '{}');
+    return Object.fromEntries(kept);
+  };
+  return convert(pod);
+}
+
+/** The Azure workload identity webhook: what its versions do to each container, ours too. */
+function mutateAsAzure(pod: PodJson, version: '1.2' | '1.5' | '1.6.0' | '1.6.1'): PodJson {
+  const result = structuredClone(pod);
+  const [volume, directory] = {
+    '1.2': ['azure-identity-token', '/var/run/secrets/azure/tokens'],
+    '1.5': ['azure-identity-token', '/var/run/secrets/azure/tokens'],
+    '1.6.0': ['azure-identity-token-wi', '/var/run/secrets/azure/wi/token'],
+    '1.6.1': ['azure-wi-token', '/var/run/secrets/azure/wi'],
+  }[version] as [string, string];
+  for (const one of [...(result.spec.initContainers ?? []), ...result.spec.containers]) {
+    const env = (one['env'] ??= []) as Item[];
+    for (const [key, value] of [
+      ['AZURE_CLIENT_ID', CLIENT_ID],
+      ['AZURE_FEDERATED_TOKEN_FILE', `${directory}/azure-identity-token`],
+    ] as const) {
+      if (!env.some((item) => item.name === key)) env.push({ name: key, value });
+    }
+    const mounts = (one['volumeMounts'] ??= []) as Item[];
+    if (!mounts.some((item) => item.name === volume))
+      mounts.push({ name: volume, mountPath: directory, readOnly: true });
+    one['terminationMessagePath'] = '/dev/termination-log';
+    one['terminationMessagePolicy'] = 'File';
+    one['imagePullPolicy'] ??= 'IfNotPresent';
+  }
+  if (version === '1.2') for (const one of result.spec.initContainers ?? []) delete one['restartPolicy'];
+  const volumes = (result.spec.volumes ??= []);
+  if (!volumes.some((item) => item.name === volume))
+    volumes.push({ name: volume, projected: { defaultMode: 420, sources: [] } });
+  return result;
+}
+
+void t.test('with the Azure webhook before, after and between, our part is the same', (t) => {
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(pods, fc.constantFrom('1.2', '1.5', '1.6.0', '1.6.1'), (pod, version) => {
+        const alone = patched(pod);
+        const before = patched(mutateAsAzure(pod, version));
+        const between = patched(mutateAsAzure(patched(pod), version));
+        const last = mutateAsAzure(patched(mutateAsAzure(pod, version)), version);
+        for (const other of [before, between, patched(last)]) {
+          assert.deepEqual(ourPart(other), ourPart(alone));
+          const again = inject(other);
+          assert.ok(again.kind === 'injected' && again.patch.length === 0, 'another pass changes nothing');
+        }
+      }),
+      RUNS,
+    ),
+  );
+  t.end();
+});
+
+/** What is ours: volumes, mounts, environment of git, and the sidecar without what others added to it. */
+function ourPart(pod: PodJson): unknown {
+  const own = (items: unknown, isOurs: (item: Item) => boolean): unknown => ((items ?? []) as Item[]).filter(isOurs);
+  const [sidecar] = pod.spec.initContainers ?? [];
+  const {
+    terminationMessagePath: _p,
+    terminationMessagePolicy: _q,
+    imagePullPolicy: _r,
+    ...container
+  } = sidecar as Item;
+  return {
+    sidecar: {
+      ...container,
+      env: own(container['env'], (item) => !item.name.startsWith('AZURE_')),
+      volumeMounts: own(container['volumeMounts'], (item) => OURS.has(item.name)),
+    },
+    volumes: own(pod.spec.volumes, (item) => OURS.has(item.name)),
+    containers: pod.spec.containers.map((one) => ({
+      env: own(one['env'], (item) => OUR_ENV.test(item.name)),
+      volumeMounts: own(one['volumeMounts'], (item) => OURS.has(item.name)),
+    })),
+  };
+}
+
+void t.test('it never throws, whatever it is given', (t) => {
+  const labelled = fc
+    .anything()
+    .map((spec) => ({ metadata: { labels: { 'azure.workload.identity/use': 'true' } }, spec }));
+  const broken = fc.tuple(pods, fc.anything(), fc.nat()).map(([pod, junk, seed]) => {
+    const copy = JSON.parse(JSON.stringify(pod)) as Record<string, never>;
+    const spots: [Record<string, unknown>, string][] = [];
+    const walk = (value: unknown): void => {
+      if (typeof value !== 'object' || value === null) return;
+      for (const key of Object.keys(value)) {
+        spots.push([value as Record<string, unknown>, key]);
+        walk((value as Record<string, unknown>)[key]);
+      }
+    };
+    walk(copy);
+    const spot = spots[seed % spots.length];
+    if (spot !== undefined) spot[0][spot[1]] = junk;
+    return copy;
+  });
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(fc.oneof(fc.anything(), labelled, broken), (pod) => {
+        assert.match(inject(pod).kind, /^(?:injected|skipped|refused)$/);
+        uninjectPod(pod);
+      }),
+      { numRuns: 2000 },
+    ),
+  );
+  t.end();
+});
