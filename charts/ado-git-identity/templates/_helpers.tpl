@@ -1,0 +1,58 @@
+{{/* Fixed, whatever the release is called: there is one webhook configuration of this name in a cluster. */}}
+{{- define "ado-git.name" -}}
+ado-git-identity-webhook
+{{- end }}
+
+{{- define "ado-git.selectorLabels" -}}
+app.kubernetes.io/name: ado-git-identity
+app.kubernetes.io/component: webhook
+{{- end }}
+
+{{- define "ado-git.labels" -}}
+{{ include "ado-git.selectorLabels" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* The reference of an image; takes a dict of chart (for the appVersion) and image. */}}
+{{- define "ado-git.imageReference" -}}
+{{- if .image.digest -}}
+{{ .image.repository }}@{{ .image.digest }}
+{{- else -}}
+{{ .image.repository }}:{{ .image.tag | default .chart.AppVersion }}
+{{- end }}
+{{- end }}
+
+{{- define "ado-git.image" -}}
+{{ include "ado-git.imageReference" (dict "chart" .Chart "image" .Values.image) }}
+{{- end }}
+
+{{/* A repository, tag or digest of the sidecar's own replaces all three: a digest of one repository means nothing in another. */}}
+{{- define "ado-git.sidecarImage" -}}
+{{- $own := .Values.sidecar.image -}}
+{{- if or $own.repository $own.tag $own.digest -}}
+{{ include "ado-git.imageReference" (dict "chart" .Chart "image" (dict "repository" ($own.repository | default .Values.image.repository) "tag" $own.tag "digest" $own.digest)) }}
+{{- else -}}
+{{ include "ado-git.image" . }}
+{{- end }}
+{{- end }}
+
+{{/* The Secret with tls.crt and tls.key that is mounted; empty where the webhook reads it through the API. */}}
+{{- define "ado-git.mountedSecret" -}}
+{{- if eq .Values.tls.mode "provided" -}}
+{{ required "tls.provided.secretName is needed with tls.mode=provided: the name of a Secret with tls.crt and tls.key in the release's namespace" .Values.tls.provided.secretName }}
+{{- else if eq .Values.tls.mode "cert-manager" -}}
+{{ include "ado-git.name" . }}
+{{- end }}
+{{- end }}
+
+{{- define "ado-git.excludedNamespaces" -}}
+{{- concat (list "kube-system" "kube-node-lease" .Release.Namespace) .Values.webhook.excludedNamespaces | uniq | toJson }}
+{{- end }}
+
+{{/* The namespace in which the test creates a pod, without storing it. */}}
+{{- define "ado-git.testNamespace" -}}
+{{ printf "%s-test" .Release.Namespace | trunc 63 }}
+{{- end }}

@@ -1,0 +1,51 @@
+/** Where a server's certificate comes from. Whoever serves TLS knows this alone, not the files or the Secret behind it. */
+import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
+import { describeError, ProductError } from '../errors.js';
+import type { KeyedCertificate } from './authority.js';
+
+export type { KeyedCertificate } from './authority.js';
+
+export interface CertificateSource {
+  /** A pair that fits; never one that doesn't. */
+  current(): KeyedCertificate;
+  /** Called with each further pair that fits. */
+  onChange(listener: (pair: KeyedCertificate) => void): void;
+  /** Called when a new pair came and did not fit; the one before stays. */
+  onRefusal(listener: (error: ProductError) => void): void;
+  close(): void;
+}
+
+/** What a pair's parts are called in messages: files, or keys of a Secret. */
+export interface PairNames {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/**
+ * @returns the end of the certificate's validity, milliseconds since 1970.
+ * @throws ProductError `certificate`, where a part can't be parsed or the key is not the certificate's; it names the part and what mends it.
+ */
+export function checkPair(pair: KeyedCertificate, names: PairNames): number {
+  const certificate = parse(`${names.certificate} holds no certificate in PEM form`, () => {
+    return new X509Certificate(pair.certificatePem);
+  });
+  const key = parse<KeyObject>(
+    `${names.key} holds no private key in PEM form that can be read without a passphrase`,
+    () => createPrivateKey(pair.keyPem),
+  );
+  if (!certificate.checkPrivateKey(key)) {
+    throw new ProductError(
+      'certificate',
+      `the key in ${names.key} does not belong to the certificate in ${names.certificate} (${certificate.subject.replaceAll('\n', ', ')}): give the key that the certificate was issued for; the server's own certificate stands first in its file`,
+    );
+  }
+  return Date.parse(certificate.validTo);
+}
+
+function parse<T>(message: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new ProductError('certificate', `${message}: ${describeError(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * The Secret in which all replicas share the authority and its certificates. It is created by server-side apply, with a
+ * field manager for each replica and without force: of several that start at once the API server lets one have its way,
+ * and that is the election. Later writes carry the resourceVersion that was read.
+ */
+import { PRODUCT, ROTATE_ANNOTATION, WEBHOOK_NAME } from '../names.js';
+import { API_TIMEOUT_MS, judgeWrite, refusal, type ObjectsApi, type Written } from './api.js';
+import { asHolding, readParts, writeData, type Holding } from './holding.js';
+import type { SecretView } from './rotation.js';
+
+/** The object with which the Secret goes: cluster-scoped, so that it may own objects in any namespace. */
+export interface Owner {
+  readonly uid: string;
+}
+
+export interface SecretRead {
+  readonly view: SecretView;
+  /** The annotation's value where it is none of those that are known. */
+  readonly unknownRotation?: string;
+  /** The object as it was read; undefined where there is none. */
+  readonly object?: SecretObject;
+}
+
+export interface SecretStore {
+  /** For messages. */
+  readonly name: string;
+  /** @throws ProductError `kubernetes-api`. */
+  read(owner: Owner | undefined): Promise<SecretRead>;
+  /**
+   * @param isRotated removes the annotation that asked for it.
+   * @throws ProductError `kubernetes-api`.
+   */
+  write(read: SecretRead, holding: Holding, owner: Owner | undefined, isRotated: boolean): Promise<Written>;
+}
+
+interface SecretObject {
+  readonly metadata: {
+    readonly resourceVersion: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly ownerReferences?: readonly { readonly uid: string }[];
+  };
+  readonly data?: unknown;
+}
+
+export interface SecretStoreOptions {
+  readonly api: ObjectsApi;
+  readonly namespace: string;
+  /** Tells the replicas apart. */
+  readonly podName: string;
+  /** The name by which API servers know the webhook. */
+  readonly dnsName: string;
+}
+
+const MAX_FIELD_MANAGER = 128;
+
+export function createSecretStore({ api, namespace, podName, dnsName }: SecretStoreOptions): SecretStore {
+  const path = `/api/v1/namespaces/${namespace}/secrets/${WEBHOOK_NAME}`;
+  const name = `the Secret ${namespace}/${WEBHOOK_NAME}`;
+  const applyPath = `${path}?fieldManager=${encodeURIComponent(`${PRODUCT}-${podName}`.slice(-MAX_FIELD_MANAGER))}&force=false`;
+  const updatePath = `${path}?fieldManager=${PRODUCT}`;
+  // Keys are checked only when something has changed: this is read every few seconds.
+  let last: { readonly read: SecretRead; readonly owner: Owner | undefined } | undefined;
+
+  return {
+    name,
+    read: async (owner) => {
+      const answer = await api.get(path, API_TIMEOUT_MS);
+      if (answer.status === 404) return { view: { state: 'absent' } };
+      if (answer.status !== 200) throw refusal(answer, 'get', name);
+      const object = answer.body as SecretObject;
+      const { resourceVersion } = object.metadata;
+      if (last?.read.object?.metadata.resourceVersion !== resourceVersion || last.owner?.uid !== owner?.uid) {
+        last = { read: readSecret(object, dnsName, owner), owner };
+      }
+      return last.read;
+    },
+    write: async ({ object }, holding, owner, isRotated) => {
+      const data = writeData(holding);
+      if (object === undefined) {
+        const metadata = { name: WEBHOOK_NAME, namespace, ...ownedBy([], owner) };
+        const secret = { apiVersion: 'v1', kind: 'Secret', metadata, type: 'kubernetes.io/tls', data };
+        const answer = await api.patch(applyPath, 'application/apply-patch+yaml', secret, API_TIMEOUT_MS);
+        return judgeWrite(answer, 'create', name);
+      }
+      const { [ROTATE_ANNOTATION]: rotate, ...others } = object.metadata.annotations ?? {};
+      const annotations = isRotated || rotate === undefined ? others : { ...others, [ROTATE_ANNOTATION]: rotate };
+      const ownership = ownedBy(object.metadata.ownerReferences ?? [], owner);
+      const secret = { ...object, metadata: { ...object.metadata, annotations, ...ownership }, data };
+      return judgeWrite(await api.put(updatePath, secret, API_TIMEOUT_MS), 'update', name);
+    },
+  };
+}
+
+function readSecret(object: SecretObject, dnsName: string, owner: Owner | undefined): SecretRead {
+  const parts = readParts(object.data, dnsName);
+  const holding = asHolding(parts);
+  if (holding === undefined) return { object, view: { state: 'damaged', parts } };
+  const rotate = object.metadata.annotations?.[ROTATE_ANNOTATION];
+  const isOwned =
+    owner === undefined || (object.metadata.ownerReferences ?? []).some((reference) => reference.uid === owner.uid);
+  if (rotate === undefined) return { object, view: { state: 'sound', holding, isOwned } };
+  if (rotate !== 'leaf' && rotate !== 'ca') {
+    return { object, view: { state: 'sound', holding, isOwned }, unknownRotation: rotate };
+  }
+  return { object, view: { state: 'sound', holding, rotate, isOwned } };
+}
+
+/** With the webhook configuration among the owners the garbage collector removes the Secret after `helm uninstall`. */
+function ownedBy(references: readonly { readonly uid: string }[], owner: Owner | undefined): object {
+  if (owner === undefined) return {};
+  const own = {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
+    name: WEBHOOK_NAME,
+    uid: owner.uid,
+  };
+  return { ownerReferences: [...references.filter(({ uid }) => uid !== owner.uid), own] };
+}

@@ -1,0 +1,31 @@
+/** The plain-HTTP port for kubelet and Prometheus: `/healthz`, `/readyz`, `/metrics`. */
+import { createServer, type Server } from 'node:http';
+import type { Registry } from 'prom-client';
+import type { Readiness } from './readiness.js';
+
+/** Not yet listening. `/readyz` answers 503 with a line for each thing that is missing. */
+export function createHealthServer(readiness: Readiness, registry: Registry): Server {
+  const answer = async (path: string): Promise<{ status: number; type: string; body: string }> => {
+    const text = (status: number, body: string) => ({ status, type: 'text/plain; charset=utf-8', body: `${body}\n` });
+    switch (path) {
+      case '/healthz':
+        return text(200, 'ok');
+      case '/readyz': {
+        const missing = readiness.missing();
+        return missing.length === 0 ? text(200, 'ok') : text(503, `not ready: ${missing.join(', ')}`);
+      }
+      case '/metrics':
+        return { status: 200, type: registry.contentType, body: await registry.metrics() };
+      default:
+        return text(404, 'there are /healthz, /readyz and /metrics');
+    }
+  };
+  return createServer({ requestTimeout: 10_000, headersTimeout: 10_000 }, (request, response) => {
+    request.resume();
+    const [path = ''] = (request.url ?? '').split('?');
+    void answer(path).then(({ status, type, body }) => {
+      response.writeHead(status, { 'content-type': type, ...(readiness.isDraining && { connection: 'close' }) });
+      response.end(body);
+    });
+  });
+}

@@ -1,0 +1,48 @@
+/** Reads kubeconfig files, with client-node: contexts, clusters, client certificates, tokens, exec plug-ins, proxies. */
+import type { RequestOptions } from 'node:https';
+import { delimiter } from 'node:path';
+import { KubeConfig } from '@kubernetes/client-node';
+import { describeError, ProductError } from '../errors.js';
+import type { Connection } from './connection.js';
+
+/**
+ * @param path of a kubeconfig file, or several as kubectl takes them.
+ * @throws ProductError `kubernetes-api`, where there is no cluster to be found in it.
+ */
+export function connectByKubeconfig(path: string): Connection {
+  const config = new KubeConfig();
+  const [first = '', ...others] = path.split(delimiter);
+  try {
+    config.loadFromFile(first);
+    for (const other of others) {
+      const more = new KubeConfig();
+      more.loadFromFile(other);
+      config.mergeConfig(more);
+    }
+  } catch (error) {
+    throw new ProductError(
+      'kubernetes-api',
+      `the kubeconfig ${path} (KUBECONFIG) can't be read: ${describeError(error)}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  const cluster = config.getCurrentCluster();
+  if (cluster === null || !URL.canParse(cluster.server)) {
+    throw new ProductError(
+      'kubernetes-api',
+      `the kubeconfig ${path} (KUBECONFIG) has no current context with a cluster and its server's address: kubectl config use-context NAME`,
+    );
+  }
+  return {
+    server: new URL(cluster.server),
+    authorize: async () => {
+      const options: RequestOptions = { headers: {} };
+      await config.applyToHTTPSOptions(options);
+      // client-node makes an agent for each request; that of a proxy is needed, another would only cost a handshake.
+      if (cluster.proxyUrl === undefined) delete options.agent;
+      return options;
+    },
+  };
+}

@@ -1,0 +1,37 @@
+/** Opening and closing a server's port. */
+import type { Server as HttpServer } from 'node:http';
+import type { Server as HttpsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { describeError, ProductError } from '../errors.js';
+
+type Server = HttpServer | HttpsServer;
+
+/**
+ * Listens on all addresses, IPv4 and IPv6 where there is any.
+ * @param setting the environment variable that the port came from.
+ * @returns the port; another one where 0 was given.
+ * @throws ProductError `listen`, naming port and setting.
+ */
+export function listen(server: Server, port: number, setting: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const cause =
+        error.code === 'EADDRINUSE'
+          ? 'another program has it'
+          : error.code === 'EACCES'
+            ? 'ports below 1024 need a privilege'
+            : describeError(error);
+      const message = `port ${port} (${setting}) can't be listened on: ${cause}; set ${setting} to a free port`;
+      reject(new ProductError('listen', message, { cause: error }));
+    });
+    server.listen(port, () => resolve((server.address() as AddressInfo).port));
+  });
+}
+
+/** Stops listening, closes idle connections and waits for answers under way, at most so long. */
+export async function closeServer(server: Server, waitMs: number): Promise<void> {
+  if (!server.listening) return;
+  const timer = setTimeout(() => server.closeAllConnections(), waitMs);
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  clearTimeout(timer);
+}

@@ -1,0 +1,132 @@
+/** The HTTPS server that the API server calls: `POST /mutate`. It bounds what it takes on, and ends in order. */
+import type { IncomingMessage } from 'node:http';
+import { createServer, type Server, type ServerOptions } from 'node:https';
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
+import type { KeyedCertificate } from '../certificates/source.js';
+import { describeError } from '../errors.js';
+import type { Logger } from '../log.js';
+import { answerFailure, type AdmissionAnswer, type Admit } from './admission.js';
+import { createLoad, type Limits } from './load.js';
+import type { Metrics } from './metrics.js';
+import { MAX_REVIEW_BYTES } from './review.js';
+
+export interface AppOptions {
+  readonly admit: Admit;
+  readonly log: Logger;
+  readonly metrics: Pick<Metrics, 'countAdmission'>;
+  readonly limits?: Partial<Limits>;
+}
+
+export interface App {
+  readonly fastify: FastifyInstance<Server>;
+  /** Ready to listen. */
+  readonly server: Server;
+  readonly inFlight: () => number;
+  /** New connections get this certificate; those that are open keep theirs. */
+  useCertificate(pair: KeyedCertificate): void;
+  /** From here on each answer closes its connection, so that the API server opens the next elsewhere. */
+  closeConnectionsAfterAnswers(): void;
+}
+
+/** Longer than the 90 s after which the API server drops an idle connection: the server must never be the first. */
+const KEEP_ALIVE_MS = 120_000;
+const TLS = { minVersion: 'TLSv1.2' } as const;
+
+export function createApp({ admit, log, metrics, limits }: AppOptions, pair: KeyedCertificate): App {
+  const load = createLoad(limits);
+  let isClosing = false;
+  const fastify = Fastify({ logger: false, serverFactory: (handler) => createServer(serverOptions(pair), handler) });
+  fastify.server.on('tlsClientError', (error) => log.debug('a TLS handshake failed', { cause: describeError(error) }));
+
+  const send = (reply: FastifyReply, answer: AdmissionAnswer): FastifyReply => {
+    metrics.countAdmission(answer.result, answer.reason, reply.elapsedTime / 1000);
+    if (answer.status === 503) void reply.header('retry-after', '1');
+    return reply.code(answer.status).type('application/json').send(answer.body);
+  };
+  const refuse = (reply: FastifyReply, status: number, reason: string, message: string): FastifyReply =>
+    send(reply, answerFailure(log, status, reason, 'refused', message));
+
+  fastify.addHook('onRequest', (request, reply, done) => {
+    if (isClosing) void reply.header('connection', 'close');
+    const release = load.take(Number(request.headers['content-length'] ?? MAX_REVIEW_BYTES));
+    if (release === undefined) {
+      const message = 'too many admissions are under way; try again in a second';
+      send(reply, answerFailure(log, 503, 'ServiceUnavailable', 'overloaded', message));
+      return;
+    }
+    reply.raw.once('close', release);
+    done();
+  });
+  fastify.removeAllContentTypeParsers();
+  fastify.addContentTypeParser('application/json', (_request: unknown, payload: IncomingMessage) =>
+    readBody(payload, MAX_REVIEW_BYTES),
+  );
+  fastify.post<{ Body: Buffer | null }>('/mutate', async (request, reply) =>
+    send(reply, await admit(request.body ?? Buffer.alloc(0))),
+  );
+  fastify.setNotFoundHandler((request, reply) =>
+    refuse(
+      reply,
+      404,
+      'NotFound',
+      `${request.method} ${request.url.slice(0, 80)} is not answered; there is POST /mutate`,
+    ),
+  );
+  fastify.setErrorHandler<FastifyError>((error, request, reply) => {
+    const status = error.statusCode ?? 500;
+    const message =
+      status === 415
+        ? `the content type is ${JSON.stringify(request.headers['content-type'] ?? '')}; application/json is expected`
+        : error.message;
+    return refuse(reply, status, reasonOf(status), message);
+  });
+
+  return {
+    fastify,
+    server: fastify.server,
+    inFlight: () => load.count,
+    useCertificate: ({ certificatePem, keyPem }) =>
+      fastify.server.setSecureContext({ ...TLS, cert: certificatePem, key: keyPem }),
+    closeConnectionsAfterAnswers: () => {
+      isClosing = true;
+    },
+  };
+}
+
+function serverOptions({ certificatePem, keyPem }: KeyedCertificate): ServerOptions {
+  return {
+    ...TLS,
+    cert: certificatePem,
+    key: keyPem,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    headersTimeout: 10_000,
+    requestTimeout: 30_000,
+    handshakeTimeout: 10_000,
+  };
+}
+
+/** All of the body, or the error that answers with 413; what is too much is read and dropped by node itself. */
+async function readBody(payload: IncomingMessage, limit: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of payload.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > limit) {
+      throw Object.assign(
+        new Error(`the body has more than ${limit} bytes, the most that an AdmissionReview may have`),
+        {
+          statusCode: 413,
+        },
+      );
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, length);
+}
+
+/** The names that Kubernetes gives to these codes. */
+function reasonOf(status: number): string {
+  if (status === 413) return 'RequestEntityTooLarge';
+  if (status === 415) return 'UnsupportedMediaType';
+  return status < 500 ? 'BadRequest' : 'InternalError';
+}

@@ -1,0 +1,105 @@
+/** Finds what is known of a pod's service account: in the cache, else by one live read within a budget. */
+import { describeError } from '../errors.js';
+import type { ServiceAccountLookup } from '../inject/index.js';
+import type { KubernetesApi } from './kubernetes-api.js';
+import { readServiceAccount, type Annotations, type ServiceAccountCache } from './service-account-cache.js';
+
+/** An admission waits so long for a live read, in all, milliseconds; the API server gives up after 5 s. */
+export const LIVE_READ_BUDGET_MS = 1500;
+/** So many live reads are under way at once; others wait their turn within their budget. */
+const MAX_LIVE_READS = 16;
+
+export type LiveReadResult = 'found' | 'missing' | 'unavailable';
+
+export interface ServiceAccounts {
+  /**
+   * @param suffices whether these annotations hold an identity. If not, the watch may be behind someone who has just
+   *   annotated the account, so that it is read once more.
+   */
+  find(namespace: string, name: string, suffices: (annotations: Annotations) => boolean): Promise<ServiceAccountLookup>;
+}
+
+export interface ServiceAccountsOptions {
+  readonly api: Pick<KubernetesApi, 'get'>;
+  readonly cache: Pick<ServiceAccountCache, 'get'>;
+  readonly onLiveRead: (result: LiveReadResult) => void;
+  /** Milliseconds; only differences count. */
+  readonly now: () => number;
+  readonly budgetMs?: number;
+}
+
+/**
+ * What a live read finds is not kept: the watch brings it in a moment, and its order is the only one that can be relied
+ * on. Nor is a 404: the API server itself refuses pods of an account that isn't there, so it is rare.
+ */
+export function createServiceAccounts(options: ServiceAccountsOptions): ServiceAccounts {
+  const { api, cache, onLiveRead, now, budgetMs = LIVE_READ_BUDGET_MS } = options;
+  const reads = new Map<string, Promise<ServiceAccountLookup>>();
+  const takeTurn = createTurns(MAX_LIVE_READS);
+
+  const readLive = async (namespace: string, name: string): Promise<ServiceAccountLookup> => {
+    const deadline = now() + budgetMs;
+    const giveBack = await takeTurn();
+    try {
+      const remaining = deadline - now();
+      if (remaining <= 0) return unavailable('too many reads of service accounts are under way');
+      const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/serviceaccounts/${encodeURIComponent(name)}`;
+      const { status, body } = await api.get(path, remaining);
+      if (status === 404) return { state: 'missing' };
+      const account = status === 200 ? readServiceAccount(body) : undefined;
+      if (account === undefined) return unavailable(`the Kubernetes API server answered its read with ${status}`);
+      return { state: 'found', annotations: account.annotations };
+    } catch (error) {
+      return unavailable(describeError(error));
+    } finally {
+      giveBack();
+    }
+  };
+
+  /** Admissions that ask for the same account at the same time share one read. */
+  const share = (namespace: string, name: string): Promise<ServiceAccountLookup> => {
+    const key = `${namespace}/${name}`;
+    let read = reads.get(key);
+    if (read === undefined) {
+      read = readLive(namespace, name).finally(() => reads.delete(key));
+      reads.set(key, read);
+    }
+    return read;
+  };
+
+  return {
+    find: async (namespace, name, suffices) => {
+      const annotations = cache.get(namespace, name);
+      if (annotations !== undefined && suffices(annotations)) return { state: 'found', annotations };
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<ServiceAccountLookup>((resolve) => {
+        const cause = `the Kubernetes API server did not answer its read within ${budgetMs / 1000} s`;
+        timer = setTimeout(() => resolve(unavailable(cause)), budgetMs);
+      });
+      const lookup = await Promise.race([share(namespace, name), late]);
+      clearTimeout(timer);
+      onLiveRead(lookup.state);
+      return lookup;
+    },
+  };
+}
+
+function unavailable(cause: string): ServiceAccountLookup {
+  return { state: 'unavailable', cause };
+}
+
+/** A queue for `count` places: resolves when one is free, with the function that gives it back. */
+function createTurns(count: number): () => Promise<() => void> {
+  let free = count;
+  const waiting: (() => void)[] = [];
+  const giveBack = (): void => {
+    const next = waiting.shift();
+    if (next === undefined) free += 1;
+    else next();
+  };
+  return async () => {
+    if (free > 0) free -= 1;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    return giveBack;
+  };
+}

@@ -1,0 +1,65 @@
+/** Real certificates from a few small keys that are made once: hundreds of them in a test that is about when, not how. */
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import forge from 'node-forge';
+import type { KeyedCertificate } from '../../src/certificates/authority.js';
+import type { CertificateMaker } from '../../src/certificates/step.js';
+
+const DAY = 86_400_000;
+
+/** @returns the maker, and how many keys it has given out. */
+export function createQuickMaker(): CertificateMaker & { readonly count: () => number } {
+  const keys = Array.from({ length: 12 }, () => {
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', {
+      modulusLength: 1024,
+      publicKeyEncoding: { type: 'spki', format: 'pem' },
+      privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    });
+    return { publicKey, privateKey };
+  });
+  let count = 0;
+
+  const sign = (
+    subject: string,
+    from: number,
+    to: number,
+    extensions: object[],
+    issuer?: KeyedCertificate,
+  ): KeyedCertificate => {
+    const pair = keys[count++ % keys.length];
+    if (pair === undefined) throw new Error('no keys');
+    const certificate = forge.pki.createCertificate();
+    certificate.publicKey = forge.pki.publicKeyFromPem(pair.publicKey);
+    certificate.serialNumber = `40${randomBytes(15).toString('hex')}`;
+    certificate.validity.notBefore = new Date(from);
+    certificate.validity.notAfter = new Date(to);
+    certificate.setSubject([{ name: 'commonName', value: subject }]);
+    const authority = issuer === undefined ? certificate : forge.pki.certificateFromPem(issuer.certificatePem);
+    certificate.setIssuer(authority.subject.attributes);
+    certificate.setExtensions([
+      ...extensions,
+      { name: 'subjectKeyIdentifier' },
+      { name: 'authorityKeyIdentifier', keyIdentifier: authority.generateSubjectKeyIdentifier().getBytes() },
+    ]);
+    certificate.sign(forge.pki.privateKeyFromPem(issuer?.keyPem ?? pair.privateKey), forge.md.sha256.create());
+    return {
+      certificatePem: forge.pki.certificateToPem(certificate).replaceAll('\r\n', '\n'),
+      keyPem: pair.privateKey,
+    };
+  };
+
+  return {
+    count: () => count,
+    createAuthority: ({ commonName, days, now }) =>
+      Promise.resolve(
+        sign(commonName, now, now + days * DAY, [{ name: 'basicConstraints', critical: true, cA: true }]),
+      ),
+    issueCertificate: (authority, { commonName, dnsNames, days, now }) => {
+      const altNames = dnsNames.map((value) => ({ type: 2, value }));
+      const end = Math.min(
+        now + days * DAY,
+        forge.pki.certificateFromPem(authority.certificatePem).validity.notAfter.getTime(),
+      );
+      return Promise.resolve(sign(commonName, now, end, [{ name: 'subjectAltName', altNames }], authority));
+    },
+  };
+}

@@ -1,0 +1,470 @@
+/** The chart, rendered by the real helm: what a cluster would be given, and what is refused before it is. */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { parse, parseAllDocuments } from 'yaml';
+import {
+  DEFAULT_AUTHORITY_HOST,
+  DEFAULT_HEALTH_PORT,
+  DEFAULT_LISTEN_PORT,
+  DEFAULT_RUN_AS_USER,
+  DEFAULT_SIDECAR_PORT,
+  IMAGE,
+  INJECT,
+  MIRROR_ANNOTATION,
+  SIDECAR_NODE_FLAGS,
+  SYSTEM_NAMESPACES,
+  USE_LABEL,
+  WEBHOOK_ENTRY,
+  WEBHOOK_ENV,
+  WEBHOOK_NAME,
+} from '../src/names.js';
+
+const CHART = 'charts/ado-git-identity';
+const NAME = WEBHOOK_NAME;
+const NAMESPACE = 'release-ns';
+const TENANT = '11111111-2222-3333-4444-555555555555';
+
+interface KubernetesObject {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
+}
+
+/** What stands at a place such as `spec.ports.0.name`. */
+function at(value: unknown, place: string): unknown {
+  return place
+    .split('.')
+    .reduce((inner, key) => (inner as Readonly<Record<string, unknown>> | undefined)?.[key], value);
+}
+
+const POD = 'spec.template.spec';
+
+const isMissing = spawnSync('helm', ['version']).error !== undefined;
+if (isMissing && process.env.CI === 'true') throw new Error('helm is needed with CI=true');
+const options = isMissing ? { skip: 'helm is not installed' } : {};
+
+function helm(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync('helm', args, { encoding: 'utf8' });
+}
+
+function template(values: readonly string[], kubeVersion = '1.31.0'): ReturnType<typeof helm> {
+  const set = values.flatMap((value) => (value.startsWith('-') ? [value] : ['--set', value]));
+  return helm('template', 'a-release', CHART, '--namespace', NAMESPACE, '--kube-version', kubeVersion, ...set);
+}
+
+function render(...values: string[]): KubernetesObject[] {
+  const { status, stdout, stderr } = template(values);
+  if (status !== 0) throw new Error(stderr);
+  return parseAllDocuments(stdout).map((document) => document.toJS() as KubernetesObject);
+}
+
+function find(objects: readonly KubernetesObject[], kind: string, name = NAME): KubernetesObject {
+  const found = objects.find((object) => object.kind === kind && object.metadata.name === name);
+  if (found === undefined) throw new Error(`no ${kind} ${name}`);
+  return found;
+}
+
+function isHook(object: KubernetesObject): boolean {
+  return object.metadata.annotations?.['helm.sh/hook'] !== undefined;
+}
+
+/** The webhook's environment as the kubelet would make it, what comes from fields left out. */
+function readEnvironment(objects: readonly KubernetesObject[]): Record<string, string> {
+  const entries = at(find(objects, 'Deployment'), `${POD}.containers.0.env`) as {
+    name: string;
+    value?: string;
+  }[];
+  return Object.fromEntries(entries.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]])));
+}
+
+void t.test('helm lint finds nothing', options, (t) => {
+  const { status, stdout, stderr } = helm('lint', '--strict', CHART);
+  t.equal(status, 0, stdout + stderr);
+  t.end();
+});
+
+void t.test('defaults', options, (t) => {
+  const objects = render();
+  const own = objects.filter((object) => !isHook(object));
+
+  void t.test('these objects and no others', (t) => {
+    t.same(own.map((object) => `${object.kind} ${object.metadata.name}`).sort(), [
+      `ClusterRole ${NAME}`,
+      `ClusterRoleBinding ${NAME}`,
+      `Deployment ${NAME}`,
+      `MutatingWebhookConfiguration ${NAME}`,
+      `PodDisruptionBudget ${NAME}`,
+      `Role ${NAME}`,
+      `RoleBinding ${NAME}`,
+      `Service ${NAME}`,
+      `ServiceAccount ${NAME}`,
+    ]);
+    t.end();
+  });
+
+  void t.test('the webhook configuration', (t) => {
+    const configuration = find(objects, 'MutatingWebhookConfiguration');
+    const enforcer = { 'admissions.enforcer/disabled': 'true' };
+    t.match(configuration.metadata, { labels: enforcer, annotations: enforcer });
+    t.strictSame(at(configuration, 'webhooks'), [
+      {
+        name: WEBHOOK_ENTRY,
+        admissionReviewVersions: ['v1'],
+        clientConfig: { service: { name: NAME, namespace: NAMESPACE, path: '/mutate', port: 443 } },
+        rules: [
+          { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'], scope: 'Namespaced' },
+        ],
+        failurePolicy: 'Fail',
+        matchPolicy: 'Equivalent',
+        reinvocationPolicy: 'IfNeeded',
+        sideEffects: 'NoneOnDryRun',
+        timeoutSeconds: 5,
+        objectSelector: { matchLabels: { [USE_LABEL]: 'true' } },
+        namespaceSelector: {
+          matchLabels: { [INJECT]: 'enabled' },
+          matchExpressions: [
+            { key: 'kubernetes.io/metadata.name', operator: 'NotIn', values: [...SYSTEM_NAMESPACES, NAMESPACE] },
+          ],
+        },
+        matchConditions: [
+          {
+            name: 'not-disabled',
+            expression: `!has(object.metadata.annotations) || !('${INJECT}' in object.metadata.annotations) || object.metadata.annotations['${INJECT}'] != 'disabled'`,
+          },
+          {
+            name: 'not-a-mirror-pod',
+            expression: `!has(object.metadata.annotations) || !('${MIRROR_ANNOTATION}' in object.metadata.annotations)`,
+          },
+        ],
+      },
+    ]);
+    t.end();
+  });
+
+  void t.test('roles, by name where there is one', (t) => {
+    const byName = { resourceNames: [NAME] };
+    t.strictSame(at(find(objects, 'ClusterRole'), 'rules'), [
+      { apiGroups: [''], resources: ['serviceaccounts'], verbs: ['list', 'watch', 'get'] },
+      { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
+      {
+        apiGroups: ['admissionregistration.k8s.io'],
+        resources: ['mutatingwebhookconfigurations'],
+        ...byName,
+        verbs: ['get', 'patch'],
+      },
+    ]);
+    t.strictSame(at(find(objects, 'Role'), 'rules'), [
+      { apiGroups: [''], resources: ['secrets'], ...byName, verbs: ['get', 'patch', 'update', 'create'] },
+    ]);
+    for (const kind of ['ClusterRoleBinding', 'RoleBinding']) {
+      t.strictSame(at(find(objects, kind), 'subjects'), [{ kind: 'ServiceAccount', name: NAME, namespace: NAMESPACE }]);
+    }
+    t.end();
+  });
+
+  void t.test('the deployment', (t) => {
+    const deployment = find(objects, 'Deployment');
+    const selector = at(deployment, 'spec.selector') as { readonly matchLabels: object };
+    t.match(at(deployment, 'spec'), { replicas: 2, strategy: { rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } } });
+    t.match(at(deployment, 'spec.template.metadata.labels'), selector.matchLabels);
+    t.strictSame(at(find(objects, 'Service'), 'spec.selector'), selector.matchLabels);
+    t.match(at(find(objects, 'PodDisruptionBudget'), 'spec'), { maxUnavailable: 1, selector });
+    t.equal(at(find(objects, 'ServiceAccount'), 'automountServiceAccountToken'), false);
+    const pod = at(deployment, POD);
+    t.strictSame(at(pod, 'securityContext'), {
+      runAsNonRoot: true,
+      runAsUser: DEFAULT_RUN_AS_USER,
+      seccompProfile: { type: 'RuntimeDefault' },
+    });
+    t.match(pod, {
+      automountServiceAccountToken: true,
+      volumes: undefined,
+      topologySpreadConstraints: [{ topologyKey: 'kubernetes.io/hostname', labelSelector: selector }],
+      containers: [
+        {
+          command: [IMAGE.node, /^--/, /^--/, /^--max-old-space-size=/, '/app/webhook.cjs'],
+          livenessProbe: { httpGet: { path: '/healthz' } },
+          readinessProbe: { httpGet: { path: '/readyz' } },
+        },
+      ],
+    });
+    const drain = Number(readEnvironment(objects)[WEBHOOK_ENV.drainSeconds]);
+    t.ok(Number(at(pod, 'terminationGracePeriodSeconds')) >= drain + 15);
+    t.strictSame(at(pod, 'containers.0.securityContext'), {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    });
+    t.end();
+  });
+
+  void t.test('the environment says what the program would do anyway', (t) => {
+    const environment = readEnvironment(objects);
+    t.match(environment, {
+      MALLOC_ARENA_MAX: '1',
+      [WEBHOOK_ENV.listenPort]: String(DEFAULT_LISTEN_PORT),
+      [WEBHOOK_ENV.healthPort]: String(DEFAULT_HEALTH_PORT),
+      [WEBHOOK_ENV.authorityHost]: DEFAULT_AUTHORITY_HOST,
+      [WEBHOOK_ENV.sidecarPort]: String(DEFAULT_SIDECAR_PORT),
+      [WEBHOOK_ENV.sidecarRunAsUser]: String(DEFAULT_RUN_AS_USER),
+      [WEBHOOK_ENV.sidecarNodeFlags]: SIDECAR_NODE_FLAGS.join(' '),
+      [WEBHOOK_ENV.namespace]: NAMESPACE,
+      [WEBHOOK_ENV.tlsMode]: 'managed',
+    });
+    t.notOk(WEBHOOK_ENV.tenantId in environment);
+    t.strictSame(JSON.parse(environment[WEBHOOK_ENV.sidecarResources] ?? ''), {
+      requests: { cpu: '10m', memory: '32Mi' },
+      limits: { cpu: '500m', memory: '64Mi' },
+    });
+    t.end();
+  });
+  t.end();
+});
+
+void t.test('every variable is one that the webhook reads', options, (t) => {
+  const known = new Set<string>(Object.values(WEBHOOK_ENV));
+  const everything = [
+    `azure.tenantId=${TENANT}`,
+    `azure.clientId=${TENANT}`,
+    'sidecar.proxy.httpsProxy=http://proxy:3128',
+    'sidecar.proxy.noProxy=10.0.0.0/8\\,.local',
+    'sidecar.extraCa.pem=-----BEGIN CERTIFICATE-----',
+    'sidecar.extraCa.configMapName=ca',
+    'sidecar.pullSecrets={one,two}',
+  ];
+  for (const mode of [
+    [],
+    ['tls.mode=provided', 'tls.provided.secretName=x', 'tls.provided.caBundle=-----BEGIN CERTIFICATE-----'],
+  ]) {
+    const environment = readEnvironment(render(...everything, ...mode));
+    const names = Object.keys(environment).filter((name) => name.startsWith('ADO_GIT_'));
+    t.strictSame(
+      names.filter((name) => !known.has(name)),
+      [],
+    );
+    t.equal(environment[WEBHOOK_ENV.sidecarNoProxy], '10.0.0.0/8,.local');
+    t.equal(environment[WEBHOOK_ENV.sidecarPullSecrets], 'one,two');
+  }
+  t.end();
+});
+
+void t.test('values reach their places', options, (t) => {
+  const webhookOf = (...values: string[]): unknown =>
+    at(find(render(...values), 'MutatingWebhookConfiguration'), 'webhooks.0');
+  const podOf = (...values: string[]): unknown => at(find(render(...values), 'Deployment'), POD);
+  const environmentOf = (...values: string[]): Record<string, string> => readEnvironment(render(...values));
+  const digest = `sha256:${'a'.repeat(64)}`;
+
+  const replaced = webhookOf(
+    'webhook.namespaceSelector.matchLabels.team=git',
+    'webhook.excludedNamespaces={infra}',
+    'webhook.failurePolicy=Ignore',
+    'webhook.timeoutSeconds=9',
+  );
+  t.match(replaced, { failurePolicy: 'Ignore', timeoutSeconds: 9 });
+  t.strictSame(at(replaced, 'namespaceSelector.matchLabels'), { team: 'git' });
+  t.strictSame(at(replaced, 'namespaceSelector.matchExpressions.0.values'), [...SYSTEM_NAMESPACES, NAMESPACE, 'infra']);
+  const all = at(webhookOf('webhook.allNamespaces=true'), 'namespaceSelector');
+  t.strictSame(Object.keys(all as object), ['matchExpressions']);
+
+  t.match(
+    podOf('image.repository=r/i', `image.digest=${digest}`, 'image.pullSecrets={reg}', 'webhook.priorityClassName=p'),
+    {
+      priorityClassName: 'p',
+      imagePullSecrets: [{ name: 'reg' }],
+      containers: [{ image: `r/i@${digest}` }],
+    },
+  );
+  t.strictSame(at(podOf('webhook.runAsUser=null'), 'securityContext'), {
+    runAsNonRoot: true,
+    seccompProfile: { type: 'RuntimeDefault' },
+  });
+
+  t.match(environmentOf('image.repository=r/i', 'image.tag=v1', 'sidecar.runAsUser=null'), {
+    [WEBHOOK_ENV.sidecarImage]: 'r/i:v1',
+    [WEBHOOK_ENV.sidecarRunAsUser]: 'none',
+  });
+  t.match(
+    environmentOf(`image.digest=${digest}`, 'sidecar.image.tag=v2', 'image.repository=r/i', 'sidecar.runAsUser=0'),
+    {
+      [WEBHOOK_ENV.sidecarImage]: 'r/i:v2',
+      [WEBHOOK_ENV.sidecarRunAsUser]: '0',
+    },
+  );
+  t.end();
+});
+
+void t.test('tls modes', options, (t) => {
+  const pem = '-----BEGIN CERTIFICATE-----';
+  const provided = render('tls.mode=provided', 'tls.provided.secretName=mine', `tls.provided.caBundle=${pem}`);
+  const bundle = at(find(provided, 'MutatingWebhookConfiguration'), 'webhooks.0.clientConfig.caBundle');
+  t.equal(Buffer.from(String(bundle), 'base64').toString(), pem);
+  t.equal(at(find(provided, 'Deployment'), `${POD}.volumes.0.secret.secretName`), 'mine');
+
+  const certManager = render('tls.mode=cert-manager', 'tls.certManager.issuerRef.name=ca');
+  t.match(at(find(certManager, 'Certificate'), 'spec'), {
+    secretName: NAME,
+    dnsNames: [`${NAME}.${NAMESPACE}.svc`, `${NAME}.${NAMESPACE}.svc.cluster.local`],
+    issuerRef: { name: 'ca', kind: 'Issuer', group: 'cert-manager.io' },
+  });
+  const configuration = find(certManager, 'MutatingWebhookConfiguration');
+  t.equal(configuration.metadata.annotations?.['cert-manager.io/inject-ca-from'], `${NAMESPACE}/${NAME}`);
+  t.equal(at(find(certManager, 'Deployment'), `${POD}.volumes.0.secret.secretName`), NAME);
+  render(
+    'tls.mode=cert-manager',
+    'tls.certManager.issuerRef.name=ca',
+    'webhook.allNamespaces=true',
+    'webhook.excludedNamespaces={cert-manager}',
+  );
+
+  for (const objects of [provided, certManager]) {
+    t.strictSame(at(find(objects, 'ClusterRole'), 'rules.2.verbs'), ['get'], 'nothing to patch');
+    t.notOk(objects.some(({ kind, metadata }) => kind === 'Role' && metadata.name === NAME));
+    t.match(readEnvironment(objects), {
+      [WEBHOOK_ENV.tlsMode]: 'files',
+      [WEBHOOK_ENV.tlsCertFile]: '/etc/ado-git-tls/tls.crt',
+      [WEBHOOK_ENV.tlsKeyFile]: '/etc/ado-git-tls/tls.key',
+    });
+  }
+  for (const objects of [render(), provided, certManager]) {
+    t.notOk(
+      objects.some(({ kind }) => kind === 'Secret'),
+      'no Secret is ever rendered',
+    );
+  }
+  t.equal(at(configuration, 'webhooks.0.clientConfig.caBundle'), undefined);
+  t.end();
+});
+
+void t.test('monitoring and network policy', options, (t) => {
+  const objects = render(
+    'metrics.serviceMonitor.enabled=true',
+    'metrics.serviceMonitor.labels.release=prometheus',
+    'metrics.prometheusRule.enabled=true',
+    'metrics.dashboard.enabled=true',
+    'networkPolicy.enabled=true',
+  );
+  const service = find(objects, 'Service', `${NAME}-metrics`);
+  const monitor = find(objects, 'ServiceMonitor');
+  t.match(at(service, 'metadata.labels'), at(monitor, 'spec.selector.matchLabels'));
+  t.equal(at(monitor, 'metadata.labels.release'), 'prometheus');
+  t.equal(at(monitor, 'spec.endpoints.0.port'), at(service, 'spec.ports.0.name'));
+  t.match(at(find(objects, 'PrometheusRule'), 'spec.groups.0.rules.0'), { alert: String, expr: String });
+  const dashboard = at(find(objects, 'ConfigMap', `${NAME}-dashboard`), 'data') as Record<string, string>;
+  t.match(JSON.parse(dashboard['ado-git-identity.json'] ?? ''), { title: 'ado-git-identity' });
+  t.match(at(find(objects, 'NetworkPolicy'), 'spec'), { policyTypes: ['Ingress', 'Egress'] });
+  t.end();
+});
+
+void t.test('helm test asks in a namespace that is served, and leaves nothing', options, (t) => {
+  const hooks = render('webhook.namespaceSelector.matchLabels.team=git').filter(isHook);
+  t.match(find(hooks, 'Namespace', `${NAMESPACE}-test`).metadata, { labels: { team: 'git' } });
+  t.match(find(render(), 'Namespace', `${NAMESPACE}-test`).metadata, { labels: { [INJECT]: 'enabled' } });
+  for (const { metadata } of hooks) {
+    t.equal(metadata.annotations?.['helm.sh/hook-delete-policy'], 'before-hook-creation,hook-succeeded,hook-failed');
+  }
+  t.equal(
+    at(find(hooks, 'Pod', 'ado-git-identity-test'), 'spec.containers.0.command.3'),
+    readFileSync(`${CHART}/files/test.mjs`, 'utf8'),
+  );
+  t.end();
+});
+
+/** Values that are refused, and what the refusal names. */
+const refusedBySchema: readonly (readonly [value: string, named: string])[] = [
+  ['tennant=x', "'tennant' not allowed"],
+  ['azure.tenant=x', "'tenant' not allowed"],
+  ['azure.tenantId=not a tenant', '/azure/tenantId'],
+  ['azure.clientId=1111', '/azure/clientId'],
+  ['azure.clientId=contoso.example', '/azure/clientId'],
+  ['azure.authorityHost=http://login.microsoftonline.com', '/azure/authorityHost'],
+  ['azure.authorityHost=https://login.microsoftonline.com/tenant', '/azure/authorityHost'],
+  ['image.repository=', '/image/repository'],
+  ['image.digest=sha256:abc', '/image/digest'],
+  ['image.pullPolicy=Sometimes', '/image/pullPolicy'],
+  ['webhook.replicas=0', '/webhook/replicas'],
+  ['webhook.failurePolicy=fail', '/webhook/failurePolicy'],
+  ['webhook.timeoutSeconds=31', '/webhook/timeoutSeconds'],
+  ['webhook.port=443', '/webhook/port'],
+  ['webhook.port=65536', '/webhook/port'],
+  ['webhook.allNamespaces=yes', '/webhook/allNamespaces'],
+  ['webhook.excludedNamespaces={Infra}', '/webhook/excludedNamespaces/0'],
+  ['webhook.namespaceSelector.team=git', '/webhook/namespaceSelector'],
+  ['webhook.resources.limits.memory=much', '/webhook/resources/limits/memory'],
+  ['webhook.nodeFlags={rm -rf}', '/webhook/nodeFlags/0'],
+  ['tls.mode=self-signed', '/tls/mode'],
+  ['tls.managed.leafDays=0', '/tls/managed/leafDays'],
+  ['tls.provided.caBundle=LS0t', '/tls/provided/caBundle'],
+  ['sidecar.port=80', '/sidecar/port'],
+  ['sidecar.runAsUser=root', '/sidecar/runAsUser'],
+  ['sidecar.proxy.httpsProxy=http://user:secret@proxy:3128', '/sidecar/proxy/httpsProxy'],
+  ['sidecar.proxy.httpsProxy=http://user@proxy:3128', '/sidecar/proxy/httpsProxy'],
+  ['sidecar.proxy.httpsProxy=proxy:3128', '/sidecar/proxy/httpsProxy'],
+  ['sidecar.extraCa.pem=/etc/ssl/ca.pem', '/sidecar/extraCa/pem'],
+  ['sidecar.resources.limits.gpu=1', '/sidecar/resources/limits'],
+  ['metrics.serviceMonitor.interval=30', '/metrics/serviceMonitor/interval'],
+  ['networkPolicy.apiServerPorts={0}', '/networkPolicy/apiServerPorts/0'],
+];
+/** How values go together is nothing that the schema can see. */
+const refusedByTemplate: readonly (readonly [value: string, named: string])[] = [
+  ['tls.mode=provided', 'tls.provided.'],
+  ['tls.mode=cert-manager', 'tls.certManager.issuerRef.name'],
+  ['webhook.healthPort=9443', 'webhook.healthPort'],
+  ['tls.managed.caDays=30', 'tls.managed.caDays'],
+  ['webhook.allNamespaces=true,webhook.namespaceSelector.matchLabels.a=b', 'webhook.namespaceSelector'],
+  ['webhook.allNamespaces=true,tls.mode=cert-manager,tls.certManager.issuerRef.name=ca', 'excludedNamespaces'],
+];
+
+void t.test('refused, each by name', options, (t) => {
+  // All that is wrong is named at once, so that values of different keys share a run of helm.
+  const rounds: Map<string, readonly [value: string, named: string]>[] = [];
+  for (const row of refusedBySchema) {
+    const [key = ''] = row[0].split('=');
+    let round = rounds.find((candidate) => !candidate.has(key));
+    if (round === undefined) rounds.push((round = new Map<string, readonly [value: string, named: string]>()));
+    round.set(key, row);
+  }
+  for (const round of rounds) {
+    const { status, stderr } = template([...round.values()].map(([value]) => value));
+    t.not(status, 0);
+    for (const [value, named] of round.values()) t.ok(stderr.includes(named), `${value}: ${named}`, { stderr });
+  }
+  for (const [value, named] of refusedByTemplate) {
+    const { status, stderr } = template([value]);
+    t.not(status, 0, value);
+    t.ok(stderr.includes(named), `${value}: ${named}`, { stderr });
+  }
+  t.end();
+});
+
+void t.test('taken', options, (t) => {
+  const first = [
+    'azure.tenantId=contoso.onmicrosoft.com',
+    'webhook.resources.limits.cpu=1',
+    'image.repository=localhost:5000/a/b',
+  ];
+  const second = [
+    'azure.authorityHost=https://login.microsoftonline.us/',
+    'webhook.resources.limits=null',
+    'webhook.drainSeconds=0',
+  ];
+  for (const values of [first, second]) {
+    const { status, stderr } = template(values);
+    t.equal(status, 0, values.join(' '), { stderr });
+  }
+  t.end();
+});
+
+void t.test('Kubernetes 1.29 and later', options, (t) => {
+  for (const version of ['1.29.0', '1.29.4-gke.1043002', '1.34.4']) t.equal(template([], version).status, 0, version);
+  const { status, stderr } = template([], '1.28.15');
+  t.not(status, 0);
+  t.match(stderr, /chart requires kubeVersion: >=1\.29\.0-0/);
+  t.end();
+});
+
+void t.test('the version is that of the program', options, (t) => {
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+  t.match(parse(readFileSync(`${CHART}/Chart.yaml`, 'utf8')), { version, appVersion: version });
+  t.end();
+});

@@ -1,0 +1,276 @@
+/** Reviews over real TLS: what is answered to which, and what the server does with what is no review. */
+import * as https from 'node:https';
+import { connect as connectTls } from 'node:tls';
+import { once } from 'node:events';
+import t, { type Test } from 'tap';
+import type { Outcome, ServiceAccountLookup } from '../../src/inject/index.js';
+import { STANDARD_DEFAULTS } from '../../src/inject/settings.js';
+import { createLogger } from '../../src/log.js';
+import { createAdmission, type Admit } from '../../src/webhook/admission.js';
+import { closeServer, listen } from '../../src/webhook/listen.js';
+import type { Limits } from '../../src/webhook/load.js';
+import { createMetrics } from '../../src/webhook/metrics.js';
+import { encodeOutcome, writeWarning, type AdmissionRequest } from '../../src/webhook/review.js';
+import { createApp } from '../../src/webhook/server.js';
+import {
+  CLIENT_ID,
+  createPki,
+  createPod,
+  createReview,
+  IDENTITY,
+  readResponse,
+  request,
+  TENANT_ID,
+  type Answer,
+  type RequestOptions,
+} from './harness.js';
+
+const pki = await createPki();
+const UID = '705ab4f5-6393-11e8-b7cc-42010a800002';
+const ASKS = { 'ado-git.workload.identity/inject': 'enabled' };
+
+interface Setup {
+  readonly lookup?: ServiceAccountLookup | (() => Promise<ServiceAccountLookup>);
+  readonly admit?: Admit;
+  readonly limits?: Partial<Limits>;
+}
+
+/** A server on a port of its own. */
+async function startServer(test: Test, { lookup, admit, limits }: Setup = {}) {
+  let output = '';
+  const log = createLogger('debug', (text) => (output += text), Date.now);
+  const metrics = createMetrics({ now: Date.now, countServiceAccounts: () => 0, countInFlight: () => 0 });
+  const reports: [Outcome, AdmissionRequest][] = [];
+  const lookedUp: string[] = [];
+  const find = (namespace: string, name: string): Promise<ServiceAccountLookup> => {
+    lookedUp.push(`${namespace}/${name}`);
+    if (typeof lookup === 'function') return lookup();
+    return Promise.resolve(lookup ?? { state: 'found', annotations: IDENTITY });
+  };
+  const report = (...seen: [Outcome, AdmissionRequest]): void => void reports.push(seen);
+  const defaults = { ...STANDARD_DEFAULTS, image: 'registry.example/ado-git-identity:1' };
+  const app = createApp(
+    {
+      admit: admit ?? createAdmission({ serviceAccounts: { find }, defaults, log, report }),
+      log,
+      metrics,
+      ...(limits !== undefined && { limits }),
+    },
+    pki.server,
+  );
+  await app.fastify.ready();
+  const port = await listen(app.server, 0, 'PORT');
+  test.teardown(() => closeServer(app.server, 0));
+  const send = (body: string | Buffer, options: RequestOptions = {}): Promise<Answer> =>
+    request(`https://127.0.0.1:${port}/mutate`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      ca: pki.authority.certificatePem,
+      agent: false,
+      ...options,
+      body,
+    });
+  const review = async (pod: unknown, change: Record<string, unknown> = {}) => {
+    const { status, text } = await send(JSON.stringify(createReview(pod, change)));
+    test.equal(status, 200);
+    return readResponse(text);
+  };
+  return { app, port, send, review, reports, lookedUp, metrics, output: () => output };
+}
+
+void t.test('pods', async (t) => {
+  const { review, reports, lookedUp, output } = await startServer(t);
+  const injected = await review(createPod());
+  t.match(injected, {
+    uid: UID,
+    allowed: true,
+    auditAnnotations: { outcome: 'injected', 'client-id': CLIENT_ID, 'tenant-id': TENANT_ID },
+  });
+  t.ok(injected.patch?.every(({ op }) => op === 'add'));
+  t.notOk('warnings' in injected);
+  t.same(lookedUp, ['apps/builder'], 'in the namespace of the request');
+
+  const skipped = await review(createPod({ 'ado-git.workload.identity/inject': 'disabled' }));
+  t.same(skipped, { uid: UID, allowed: true, auditAnnotations: { outcome: 'skipped', reason: 'disabled' } });
+  t.equal(lookedUp.length, 1, 'nothing is looked up for it');
+
+  const warned = await review(createPod({ 'ado-git.workload.identity/organisations': 'x' }));
+  t.match(warned.warnings, [/^ado-git-identity: .*organizations/]);
+  t.ok(warned.patch);
+
+  const malformed = await review(createPod({ 'ado-git.workload.identity/startup': 'later' }));
+  t.match(malformed, { allowed: false, status: { code: 422, reason: 'Invalid', message: /startup.*later/ } });
+  t.notOk('patch' in malformed);
+  t.match(malformed.auditAnnotations, { outcome: 'denied', reason: 'invalid-annotation' });
+
+  t.equal(reports.length, 4);
+  await review(createPod(), { dryRun: true });
+  t.equal(reports.length, 4, 'a dry run is not reported');
+
+  // As `JSON.parse` makes it, with a key that an assignment would take for the prototype.
+  const odd = JSON.parse('{"__proto__":{"metadata":{}},"metadata":{"labels":{"__proto__":"x"}},"spec":{}}') as unknown;
+  t.match(await review(odd), { allowed: true, auditAnnotations: { outcome: 'skipped' } });
+  for (const pod of [{}, { metadata: null, spec: 7 }, { ...createPod(), spec: { containers: 'none' } }]) {
+    t.type((await review(pod)).allowed, 'boolean', `survives ${JSON.stringify(pod)}`);
+  }
+  t.notMatch(output(), /app:1/, 'no pod is logged');
+});
+
+void t.test('service accounts that are not to be had', async (t) => {
+  const cases: [string, ServiceAccountLookup, Record<string, string>, object][] = [
+    ['missing, not asked', { state: 'missing' }, {}, { allowed: true, warnings: [/builder/] }],
+    ['missing, asked', { state: 'missing' }, ASKS, { allowed: false, status: { code: 403, reason: 'Forbidden' } }],
+    ['no identity, not asked', { state: 'found', annotations: {} }, {}, { allowed: true, warnings: [/client-id/] }],
+    ['no identity, asked', { state: 'found', annotations: {} }, ASKS, { allowed: false, status: { code: 403 } }],
+    ...[{}, ASKS].map((annotations): [string, ServiceAccountLookup, Record<string, string>, object] => [
+      'unavailable',
+      { state: 'unavailable', cause: 'no answer' },
+      annotations,
+      {
+        allowed: false,
+        status: { code: 503, reason: 'ServiceUnavailable', message: /no answer/, details: { retryAfterSeconds: 1 } },
+        auditAnnotations: { outcome: 'retry', reason: 'service-account-unavailable' },
+      },
+    ]),
+  ];
+  for (const [name, lookup, annotations, expected] of cases) {
+    const { review } = await startServer(t, { lookup });
+    t.match(await review(createPod(annotations)), expected, name);
+  }
+});
+
+void t.test('reviews of something else', async (t) => {
+  const { review, send } = await startServer(t);
+  const foreign: [Record<string, unknown>, RegExp][] = [
+    [{ kind: { group: 'apps', version: 'v1', kind: 'Deployment' } }, /"CREATE" of kind apps\/"v1" "Deployment"/],
+    [{ kind: { group: 'apps', version: 'v1', kind: 'Pod' } }, /only the CREATE of a v1 Pod/],
+    [{ operation: 'UPDATE' }, /"UPDATE"/],
+    [{ operation: 'DELETE', object: null }, /"DELETE"/],
+    [{ subResource: 'ephemeralcontainers' }, /"ephemeralcontainers"/],
+    [{ kind: null }, /nothing/],
+  ];
+  for (const [change, expected] of foreign) {
+    const response = await review(createPod(), change);
+    t.match(response, { uid: UID, allowed: true, warnings: [expected] }, JSON.stringify(change));
+    t.notOk('patch' in response);
+  }
+  for (const change of [{ object: null }, { object: undefined }, { object: [] }, { namespace: '' }]) {
+    const expected = { uid: UID, allowed: false, status: { code: 400, message: /no request\.(object|namespace)/ } };
+    t.match(await review(createPod(), change), expected, JSON.stringify(change));
+  }
+
+  const whole = JSON.stringify(createReview(createPod()));
+  const unreadable: [string, string, RegExp][] = [
+    ['nothing', '', /is not JSON/],
+    ['truncated', whole.slice(0, -20), /is not JSON.*cut short/],
+    ['not JSON', 'kind: AdmissionReview', /is not JSON/],
+    ['null', 'null', /not an object/],
+    ['a list', '[]', /not an object/],
+    [
+      'v1beta1',
+      whole.replace('admission.k8s.io/v1', 'admission.k8s.io/v1beta1'),
+      /"admission.k8s.io\/v1beta1".*admissionReviewVersions/,
+    ],
+    ['a bare pod', JSON.stringify(createPod()), /"Pod" of "v1"/],
+    ['no request', '{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}', /no request/],
+    ['no uid', JSON.stringify(createReview(createPod(), { uid: '' })), /no request\.uid/],
+  ];
+  for (const [name, body, message] of unreadable) {
+    const { status, text } = await send(body);
+    t.equal(status, 400, name);
+    t.match(JSON.parse(text), { kind: 'Status', status: 'Failure', code: 400, reason: 'BadRequest', message }, name);
+  }
+});
+
+void t.test('requests that are none of a review', async (t) => {
+  const { send, port, review, metrics, app } = await startServer(t);
+  const agent = new https.Agent({ keepAlive: true, maxSockets: 1 });
+  t.teardown(() => agent.destroy());
+  const cases: [string, string | Buffer, RequestOptions, number, RegExp][] = [
+    [
+      'another content type',
+      '{}',
+      { headers: { 'content-type': 'text/plain' } },
+      415,
+      /"text\/plain"; application\/json/,
+    ],
+    ['no content type', '{}', { headers: {} }, 415, /application\/json is expected/],
+    ['8 MiB', Buffer.alloc(8 * 1024 * 1024, 'x'), {}, 413, /more than 7405568 bytes/],
+    ['GET', '', { method: 'GET' }, 404, /GET \/mutate is not answered; there is POST \/mutate/],
+    ['another path', '{}', { path: '/elsewhere' }, 404, /POST \/elsewhere/],
+  ];
+  for (const [name, body, options, expected, message] of cases) {
+    const { status, text } = await send(body, { agent, ...options });
+    t.equal(status, expected, name);
+    t.match(JSON.parse(text), { kind: 'Status', code: expected, message }, name);
+    t.notMatch(text, /\.js|node:/, `${name}: no stack trace`);
+  }
+  const chunked = await send(Buffer.alloc(8 * 1024 * 1024, 'x'), {
+    headers: { 'content-type': 'application/json', 'transfer-encoding': 'chunked' },
+  });
+  t.equal(chunked.status, 413, '8 MiB without a length');
+
+  const large = createPod({ note: 'x'.repeat(6.9 * 1024 * 1024) });
+  t.ok((await review(large)).patch, 'almost 7 MiB is served');
+  const garbage = connectTls({ port, host: '127.0.0.1', ca: pki.authority.certificatePem });
+  garbage.write('garbage\r\n\r\n');
+  const [answer] = (await once(garbage, 'data')) as [Buffer];
+  t.match(answer.toString(), /^HTTP\/1\.1 400/);
+  garbage.destroy();
+  t.equal(app.inFlight(), 0, 'every place is given back');
+  t.match(await metrics.registry.metrics(), /admissions_total\{outcome="refused",reason=""\} 6/);
+});
+
+void t.test('a connection outlives the idle time of the API server', async (t) => {
+  const { app } = await startServer(t);
+  t.ok(app.server.keepAliveTimeout > 90_000);
+  t.ok(app.server.headersTimeout <= app.server.requestTimeout);
+});
+
+void t.test('what is too much at once is turned away to be tried again', async (t) => {
+  let go: (lookup: ServiceAccountLookup) => void = () => undefined;
+  const held = new Promise<ServiceAccountLookup>((resolve) => (go = resolve));
+  const { send, app, output } = await startServer(t, { lookup: () => held, limits: { admissions: 2 } });
+  const body = JSON.stringify(createReview(createPod()));
+  const first = [send(body), send(body)];
+  while (app.inFlight() < 2) await new Promise(setImmediate);
+  const refused = await send(body);
+  t.equal(refused.status, 503);
+  t.equal(refused.headers['retry-after'], '1');
+  t.match(JSON.parse(refused.text), { kind: 'Status', reason: 'ServiceUnavailable', message: /try again/ });
+  go({ state: 'found', annotations: IDENTITY });
+  for (const answer of await Promise.all(first)) t.ok(readResponse(answer.text).patch, 'those before it are served');
+  t.ok(readResponse((await send(body)).text).patch, 'and so are those after it');
+  t.match(output(), /"outcome":"overloaded"/);
+
+  const small = await startServer(t, { lookup: () => held, limits: { bytes: 10 } });
+  t.ok(readResponse((await small.send(body)).text).patch, 'one is always taken, however large');
+});
+
+void t.test('a defect is answered, logged and counted', async (t) => {
+  const { send, output, metrics } = await startServer(t, {
+    lookup: () => Promise.reject(new TypeError('x is undefined')),
+  });
+  const { status, text } = await send(JSON.stringify(createReview(createPod())));
+  t.equal(status, 500);
+  t.match(JSON.parse(text), { kind: 'Status', code: 500, message: /a defect of ado-git-identity.*x is undefined/ });
+  t.match(output(), /"level":"error","message":"a defect: /);
+  t.match(await metrics.registry.metrics(), /admissions_total\{outcome="failed",reason=""\} 1/);
+});
+
+void t.test('warnings are printable, and cut at 256 characters between words', (t) => {
+  const long = writeWarning(`line\nbreak ${'word '.repeat(80)}`);
+  t.match(long, /^ado-git-identity: line break word .* word…$/);
+  t.ok(Array.from(long).length <= 256 && Array.from(long).length > 245);
+  t.equal(Array.from(writeWarning('\u{1f600}'.repeat(300))).length, 256, 'characters are not cut in two');
+  t.equal(writeWarning('tab\there'), 'ado-git-identity: tab here');
+  t.end();
+});
+
+void t.test('an earlier pass that did it all is answered without a patch', (t) => {
+  const status = { version: '1', mode: 'helper', containers: ['app'], clientId: CLIENT_ID, tenantId: TENANT_ID };
+  const response = encodeOutcome(UID, { kind: 'injected', patch: [], warnings: [], status });
+  t.same(Object.keys(response), ['uid', 'allowed', 'auditAnnotations']);
+  t.match(response.auditAnnotations, { outcome: 'unchanged' });
+  t.end();
+});

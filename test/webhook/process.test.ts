@@ -1,0 +1,389 @@
+/** The webhook as a process: what it says to wrong settings, how it starts, serves, changes its certificate and ends. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import * as https from 'node:https';
+import { createServer, type AddressInfo } from 'node:net';
+import { join, resolve } from 'node:path';
+import { connect as connectTls } from 'node:tls';
+import t from 'tap';
+import { startServiceAccountApi, type ServiceAccountApi } from '../../src/demo/service-account-api.js';
+import { runWebhook } from '../../src/webhook/run.js';
+import {
+  createDirectory,
+  createPki,
+  createPod,
+  createReview,
+  IDENTITY,
+  readResponse,
+  request,
+  TENANT_ID,
+  until,
+  writeKubeconfig,
+  type Answer,
+} from './harness.js';
+
+const PROGRAM = resolve(import.meta.dirname, '../../dist/webhook.cjs');
+const TOKEN = 'token-of-the-webhook';
+const POD = createPod();
+
+const pki = await createPki();
+const directory = createDirectory();
+const running = new Set<() => void>();
+t.teardown(() => {
+  for (const end of running) end();
+  directory.remove();
+});
+
+const certificateFile = directory.write('tls.crt', pki.server.certificatePem);
+const keyFile = directory.write('tls.key', pki.server.keyPem);
+
+type Environment = Record<string, string>;
+
+function settingsFor(api: Pick<ServiceAccountApi, 'port'>, change: Environment = {}): Environment {
+  return {
+    ADO_GIT_LISTEN_PORT: '0',
+    ADO_GIT_HEALTH_PORT: '0',
+    ADO_GIT_TLS_CERT_FILE: certificateFile,
+    ADO_GIT_TLS_KEY_FILE: keyFile,
+    ADO_GIT_SIDECAR_IMAGE: 'registry.example/ado-git-identity:1',
+    ADO_GIT_TENANT_ID: TENANT_ID,
+    ADO_GIT_DRAIN_SECONDS: '0',
+    ADO_GIT_LOG_LEVEL: 'debug',
+    KUBECONFIG: directory.write(`kubeconfig-${api.port}`, writeKubeconfig(api.port, TOKEN, pki.authority)),
+    ...change,
+  };
+}
+
+interface Line {
+  readonly level: string;
+  readonly message: string;
+  readonly [field: string]: unknown;
+}
+
+/** A run of the webhook: its log, what it wrote to standard error, and its end. */
+interface Run {
+  readonly ended: Promise<{ readonly code: number | string; readonly errors: string }>;
+  readonly lines: () => Line[];
+  readonly find: (message: string) => Line | undefined;
+  /** As SIGTERM. */
+  readonly stop: () => void;
+}
+
+function createRun(
+  stop: () => void,
+  end: (write: { log: (text: string) => void; error: (text: string) => void }) => Promise<number | string>,
+): Run {
+  let output = '';
+  let errors = '';
+  const ended = end({ log: (text) => (output += text), error: (text) => (errors += text) }).then((code) => ({
+    code,
+    errors,
+  }));
+  const lines = (): Line[] =>
+    output
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Line);
+  return { ended, lines, find: (message) => lines().find((line) => line.message.startsWith(message)), stop };
+}
+
+/** Runs it in this process. */
+function run(env: Environment): Run {
+  const stop = new AbortController();
+  running.add(() => stop.abort());
+  return createRun(
+    () => stop.abort(),
+    ({ log, error }) => runWebhook({ env, writeLog: log, writeError: error, stop: stop.signal }),
+  );
+}
+
+/** Runs the built program. */
+function spawnProgram(env: Environment): Run {
+  const child = spawn(process.execPath, [PROGRAM], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  running.add(() => child.kill('SIGKILL'));
+  return createRun(
+    () => child.kill('SIGTERM'),
+    async ({ log, error }) => {
+      child.stdout.on('data', (chunk: Buffer) => log(chunk.toString()));
+      child.stderr.on('data', (chunk: Buffer) => error(chunk.toString()));
+      const [code, signal] = (await once(child, 'close')) as [number | null, string];
+      return code ?? signal;
+    },
+  );
+}
+
+/** Waits until it listens. */
+async function waitForPorts(webhook: Run) {
+  await Promise.race([until(() => webhook.find('the webhook listens') !== undefined), webhook.ended]);
+  const { port, healthPort } = webhook.find('the webhook listens') as unknown as { port: number; healthPort: number };
+  return {
+    ...webhook,
+    port,
+    mutate: (review: unknown, options: https.RequestOptions = {}): Promise<Answer> =>
+      request(`https://127.0.0.1:${port}/mutate`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        ca: pki.authority.certificatePem,
+        agent: false,
+        ...options,
+        body: JSON.stringify(review),
+      }),
+    health: (path: string): Promise<Answer> => request(`http://127.0.0.1:${healthPort}${path}`, { agent: false }),
+  };
+}
+
+async function startApi(): Promise<ServiceAccountApi> {
+  const api = await startServiceAccountApi({ certificate: pki.server, token: TOKEN });
+  api.put('apps', 'builder', IDENTITY);
+  return api;
+}
+
+void t.test('wrong settings end it with 2 and a line for each', async (t) => {
+  const stranger = await pki.issue('stranger');
+  const otherKey = directory.write('other.key', stranger.keyPem);
+  const nonsense = directory.write('nonsense', 'nonsense');
+  const noContext = directory.write(
+    'no-context',
+    JSON.stringify({ kind: 'Config', clusters: [], users: [], contexts: [] }),
+  );
+  const good = settingsFor({ port: 1 });
+  const cases: [string, Environment, RegExp[]][] = [
+    [
+      'nothing is set',
+      {},
+      [
+        /ADO_GIT_TLS_CERT_FILE is missing/,
+        /ADO_GIT_TLS_KEY_FILE is missing/,
+        /KUBECONFIG is missing/,
+        /SIDECAR_IMAGE is missing/,
+      ],
+    ],
+    [
+      'everything is malformed',
+      {
+        ...good,
+        ADO_GIT_LISTEN_PORT: '99999',
+        ADO_GIT_HEALTH_PORT: 'http',
+        ADO_GIT_CLIENT_ID: 'me',
+        ADO_GIT_TENANT_ID: 'us',
+        ADO_GIT_AUTHORITY_HOST: 'http://login.example',
+        ADO_GIT_LOG_LEVEL: 'loud',
+        ADO_GIT_DRAIN_SECONDS: '-1',
+        ADO_GIT_SIDECAR_PORT: '80',
+        ADO_GIT_SIDECAR_RUN_AS_USER: 'root',
+        ADO_GIT_SIDECAR_RESOURCES: '{',
+        ADO_GIT_SIDECAR_PULL_POLICY: 'Sometimes',
+        ADO_GIT_SIDECAR_PULL_SECRETS: 'fine,No_Name',
+        ADO_GIT_SIDECAR_HTTPS_PROXY: 'http://user:hunter2hunter2@proxy:1',
+        ADO_GIT_SIDECAR_EXTRA_CA: 'no pem',
+        ADO_GIT_SIDECAR_EXTRA_CA_CONFIG_MAP: 'No_Name',
+        ADO_GIT_SIDECAR_NODE_FLAGS: 'rm -rf',
+      },
+      [
+        /ADO_GIT_LISTEN_PORT: "99999" is not/,
+        /ADO_GIT_HEALTH_PORT: "http"/,
+        /ADO_GIT_CLIENT_ID: "me"/,
+        /ADO_GIT_TENANT_ID: "us"/,
+        /ADO_GIT_AUTHORITY_HOST: "http:\/\/login.example"/,
+        /ADO_GIT_LOG_LEVEL: "loud" .* error, warn, info or debug/,
+        /ADO_GIT_DRAIN_SECONDS: "-1"/,
+        /ADO_GIT_SIDECAR_PORT: "80"/,
+        /ADO_GIT_SIDECAR_RUN_AS_USER: "root"/,
+        /ADO_GIT_SIDECAR_RESOURCES: "{"/,
+        /ADO_GIT_SIDECAR_PULL_POLICY: "Sometimes"/,
+        /ADO_GIT_SIDECAR_PULL_SECRETS: .*"No_Name"/,
+        /ADO_GIT_SIDECAR_HTTPS_PROXY must be/,
+        /ADO_GIT_SIDECAR_EXTRA_CA holds no certificate/,
+        /ADO_GIT_SIDECAR_EXTRA_CA_CONFIG_MAP: "No_Name"/,
+        /ADO_GIT_SIDECAR_NODE_FLAGS: .*"rm"/,
+      ],
+    ],
+    ['both ports are the same', { ...good, ADO_GIT_LISTEN_PORT: '9443', ADO_GIT_HEALTH_PORT: '9443' }, [/both 9443/]],
+    ['no certificate file', { ...good, ADO_GIT_TLS_CERT_FILE: '/none.crt' }, [/\/none\.crt can't be read: ENOENT/]],
+    [
+      'a certificate file of nonsense',
+      { ...good, ADO_GIT_TLS_CERT_FILE: nonsense },
+      [/nonsense holds no certificate in PEM form/],
+    ],
+    [
+      'a key file of nonsense',
+      { ...good, ADO_GIT_TLS_KEY_FILE: nonsense },
+      [/nonsense holds no private key in PEM form/],
+    ],
+    [
+      'a key that does not fit',
+      { ...good, ADO_GIT_TLS_KEY_FILE: otherKey },
+      [/other\.key does not belong to the certificate in .*tls\.crt/],
+    ],
+    [
+      'no kubeconfig file',
+      { ...good, KUBECONFIG: '/none' },
+      [/the kubeconfig \/none \(KUBECONFIG\) can't be read: ENOENT/],
+    ],
+    [
+      'a kubeconfig without a context',
+      { ...good, KUBECONFIG: noContext },
+      [/no current context.*kubectl config use-context/],
+    ],
+  ];
+  for (const [name, environment, expected] of cases) {
+    const { code, errors } = await run(environment).ended;
+    const lines = errors.trimEnd().split('\n');
+    t.equal(code, 2, `${name}: exit code`);
+    t.equal(lines.length, expected.length, `${name}: a line for each`);
+    for (const pattern of expected)
+      t.ok(
+        lines.some((line) => pattern.test(line)),
+        `${name}: ${pattern}`,
+      );
+    t.notMatch(errors, /^\s+at |hunter2/m, `${name}: no stack trace, no secret`);
+  }
+  const { code, errors } = await spawnProgram({}).ended;
+  t.match([code, errors], [2, /^webhook: ADO_GIT_TLS_CERT_FILE is missing/], 'so does the built program');
+});
+
+void t.test('a port that another program has ends it with 1', async (t) => {
+  const other = createServer().listen(0);
+  await once(other, 'listening');
+  t.teardown(() => other.close());
+  const { port } = other.address() as AddressInfo;
+  for (const name of ['ADO_GIT_LISTEN_PORT', 'ADO_GIT_HEALTH_PORT']) {
+    const { code, errors } = await run(settingsFor({ port: 1 }, { [name]: String(port) })).ended;
+    t.equal(code, 1);
+    t.equal(
+      errors,
+      `webhook: port ${port} (${name}) can't be listened on: another program has it; set ${name} to a free port\n`,
+    );
+  }
+});
+
+void t.test('it serves over TLS 1.2 and later, and ends in order', async (t) => {
+  const api = await startApi();
+  t.teardown(() => api.close());
+  const webhook = await waitForPorts(spawnProgram(settingsFor(api, { ADO_GIT_DRAIN_SECONDS: '1' })));
+  await until(async () => (await webhook.health('/readyz')).status === 200);
+  t.match(webhook.find('the webhook is ready'), { level: 'info' });
+
+  const agent = new https.Agent({ keepAlive: true, maxSockets: 1 });
+  t.teardown(() => agent.destroy());
+  const first = await webhook.mutate(createReview(POD), { agent });
+  t.equal(first.status, 200);
+  t.ok((readResponse(first.text).patch?.length ?? 0) > 0, 'the pod is injected');
+  t.notOk(first.headers.connection === 'close', 'the connection is kept');
+
+  const oldTls = connectTls({
+    port: webhook.port,
+    host: '127.0.0.1',
+    maxVersion: 'TLSv1.1',
+    minVersion: 'TLSv1',
+    rejectUnauthorized: false,
+    ciphers: 'DEFAULT@SECLEVEL=0',
+  });
+  const [refusal] = (await once(oldTls, 'error')) as [Error];
+  t.match(refusal.message, /protocol version|unsupported protocol|no protocols/i, 'TLS 1.1 is refused');
+
+  const metrics = (await webhook.health('/metrics')).text;
+  t.match(metrics, /^ado_git_identity_admissions_total\{outcome="injected",reason=""\} 1$/m);
+  t.match(metrics, /^ado_git_identity_admission_duration_seconds_bucket\{le="0.001"\} \d$/m);
+  t.match(metrics, /^ado_git_identity_admission_duration_seconds_bucket\{le="2.5"\} 1$/m);
+  t.match(metrics, /^ado_git_identity_service_accounts 1$/m);
+  t.match(metrics, /^ado_git_identity_certificate_expiry_timestamp_seconds 1\d{9}/m);
+  t.equal((await webhook.health('/healthz')).status, 200);
+  t.equal((await webhook.health('/nowhere')).status, 404);
+
+  webhook.stop();
+  await until(async () => (await webhook.health('/readyz')).status === 503);
+  const last = await webhook.mutate(createReview(POD), { agent });
+  t.equal(last.status, 200, 'it serves on while the endpoints spread');
+  t.equal(last.headers.connection, 'close', 'and sends the client elsewhere');
+  const { code, errors } = await webhook.ended;
+  t.same([code, errors], [0, '']);
+  t.match(webhook.lines().at(-1), { message: 'the webhook has ended' });
+});
+
+void t.test('it is ready once the cache is filled, and stays so', async (t) => {
+  const api = await startApi();
+  t.teardown(() => api.close());
+  api.misbehave({ status: 500, to: ['list'] });
+  const webhook = await waitForPorts(run(settingsFor(api)));
+  await until(() => webhook.find('the watch of the service accounts broke') !== undefined);
+  const notReady = await webhook.health('/readyz');
+  t.equal(notReady.status, 503);
+  t.match(notReady.text, /service-accounts/);
+  t.ok(readResponse((await webhook.mutate(createReview(POD))).text).patch, 'it serves by live reads all the same');
+
+  api.misbehave({});
+  await until(async () => (await webhook.health('/readyz')).status === 200);
+  api.misbehave({ status: 500 });
+  api.cutWatches();
+  await until(async () => /watch_restarts_total\{cause="failed"\} [2-9]/.test((await webhook.health('/metrics')).text));
+  t.equal((await webhook.health('/readyz')).status, 200, 'an API server that is away does not take it out');
+  t.ok(readResponse((await webhook.mutate(createReview(POD))).text).patch, 'and pods are served from the cache');
+  webhook.stop();
+  t.equal((await webhook.ended).code, 0);
+});
+
+void t.test('a signal before it is ready, and a second one, end it at once', async (t) => {
+  const api = await startApi();
+  t.teardown(() => api.close());
+  api.misbehave({ status: 500, to: ['list'] });
+  const early = await waitForPorts(run(settingsFor(api, { ADO_GIT_DRAIN_SECONDS: '300' })));
+  early.stop();
+  t.equal((await early.ended).code, 0, 'there is nothing to drain');
+
+  api.misbehave({});
+  const impatient = await waitForPorts(spawnProgram(settingsFor(api, { ADO_GIT_DRAIN_SECONDS: '300' })));
+  await until(() => impatient.find('the webhook is ready') !== undefined);
+  impatient.stop();
+  await until(() => impatient.find('the webhook is asked to end') !== undefined);
+  impatient.stop();
+  t.equal((await impatient.ended).code, 1);
+});
+
+void t.test('a certificate that is swapped as Kubernetes does it is served without a restart', async (t) => {
+  const api = await startApi();
+  t.teardown(() => api.close());
+  const mount = createDirectory();
+  t.teardown(mount.remove);
+  const publish = (name: string, certificatePem: string, keyPem: string): void => {
+    mkdirSync(join(mount.path, name));
+    writeFileSync(join(mount.path, name, 'tls.crt'), certificatePem);
+    writeFileSync(join(mount.path, name, 'tls.key'), keyPem);
+    symlinkSync(name, join(mount.path, '..data-new'));
+    renameSync(join(mount.path, '..data-new'), join(mount.path, '..data'));
+  };
+  publish('..1', pki.server.certificatePem, pki.server.keyPem);
+  for (const name of ['tls.crt', 'tls.key']) symlinkSync(`..data/${name}`, join(mount.path, name));
+  const files = {
+    ADO_GIT_TLS_CERT_FILE: join(mount.path, 'tls.crt'),
+    ADO_GIT_TLS_KEY_FILE: join(mount.path, 'tls.key'),
+  };
+  const webhook = await waitForPorts(run(settingsFor(api, files)));
+  const readSubject = async (): Promise<string> => {
+    const socket = connectTls({ port: webhook.port, host: '127.0.0.1', ca: pki.authority.certificatePem });
+    await once(socket, 'secureConnect');
+    const { subject } = socket.getPeerCertificate();
+    socket.destroy();
+    return String(subject.CN);
+  };
+  t.equal(await readSubject(), 'webhook.test');
+
+  const second = await pki.issue('second.test');
+  publish('..2', second.certificatePem, pki.server.keyPem);
+  await until(() => webhook.find('the key in') !== undefined);
+  t.match(webhook.find('the key in'), {
+    level: 'error',
+    message: /does not belong .*the certificate before it is still served/,
+  });
+  t.equal(await readSubject(), 'webhook.test', 'a pair that does not fit is not used');
+
+  publish('..3', second.certificatePem, second.keyPem);
+  await until(() => webhook.find('a new certificate is served') !== undefined);
+  t.equal(await readSubject(), 'second.test');
+  const metrics = (await webhook.health('/metrics')).text;
+  t.match(metrics, /certificate_reloads_total\{result="used"\} 1/);
+  t.match(metrics, /certificate_reloads_total\{result="refused"\} 1/);
+  webhook.stop();
+  t.equal((await webhook.ended).code, 0);
+});

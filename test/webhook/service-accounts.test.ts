@@ -1,0 +1,263 @@
+/** Service accounts from a list, a watch and live reads, and Events, against the strict stand-in of the API. */
+import t, { type Test } from 'tap';
+import { startServiceAccountApi, type ServiceAccountApi } from '../../src/demo/service-account-api.js';
+import type { Outcome } from '../../src/inject/index.js';
+import { createLogger } from '../../src/log.js';
+import { createEventRecorder } from '../../src/webhook/events.js';
+import { createKubernetesApi } from '../../src/webhook/kubernetes-api.js';
+import { reflectServiceAccounts } from '../../src/webhook/reflector.js';
+import { createServiceAccountCache } from '../../src/webhook/service-account-cache.js';
+import { createServiceAccounts } from '../../src/webhook/service-accounts.js';
+import { CLIENT_ID, createPod, IDENTITY, until } from './harness.js';
+
+const hasClient = (annotations: Readonly<Record<string, string>>): boolean =>
+  annotations['azure.workload.identity/client-id'] !== undefined;
+const log = createLogger('error', () => undefined, Date.now);
+
+async function startApi(test: Test) {
+  const server = await startServiceAccountApi();
+  test.teardown(() => server.close());
+  const api = createKubernetesApi({
+    server: new URL(`http://127.0.0.1:${server.port}`),
+    authorize: () => Promise.resolve({}),
+  });
+  test.teardown(() => api.close());
+  return { server, api };
+}
+
+/** Runs the reflector until the test ends; pauses are cut short, and noted. */
+async function startReflector(
+  test: Test,
+  server: ServiceAccountApi,
+  api: ReturnType<typeof createKubernetesApi>,
+  idle = 60_000,
+) {
+  const cache = createServiceAccountCache();
+  const stop = new AbortController();
+  const restarts: string[] = [];
+  const pauses: number[] = [];
+  let syncs = 0;
+  const running = reflectServiceAccounts({
+    api,
+    cache,
+    log,
+    observer: { synced: () => (syncs += 1), heard: () => undefined, restarted: (cause) => restarts.push(cause) },
+    signal: stop.signal,
+    sleep: async (milliseconds) => {
+      pauses.push(milliseconds);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    },
+    random: () => 0.5,
+    timing: { idle, requestTimeout: 5000 },
+  });
+  test.teardown(async () => {
+    stop.abort();
+    await running;
+  });
+  await until(() => server.watchers() === 1);
+  return { cache, restarts, pauses, syncs: () => syncs, stop, running };
+}
+
+void t.test('a list in pages, then a watch', async (t) => {
+  const { server, api } = await startApi(t);
+  for (let index = 0; index < 1200; index += 1)
+    server.put('many', `account-${index}`, index === 1100 ? IDENTITY : undefined);
+  const { cache, stop, running, restarts } = await startReflector(t, server, api);
+  t.equal(cache.size, 1200);
+  t.same(cache.get('many', 'account-1100'), IDENTITY);
+  t.equal(
+    cache.get('many', 'account-1'),
+    cache.get('many', 'account-2'),
+    'nothing is kept of those without annotations',
+  );
+  t.equal(server.requests.filter((line) => line.includes('limit=500')).length, 3);
+
+  server.put('apps', 'builder', { ...IDENTITY, note: 'x'.repeat(10_000) });
+  await until(() => cache.get('apps', 'builder') !== undefined);
+  t.same(cache.get('apps', 'builder'), IDENTITY, 'of its annotations only what injection reads');
+  server.put('apps', 'builder', {});
+  await until(() => !hasClient(cache.get('apps', 'builder') ?? IDENTITY));
+  server.remove('apps', 'builder');
+  await until(() => cache.get('apps', 'builder') === undefined);
+  t.equal(cache.size, 1200);
+  stop.abort();
+  await running;
+  t.equal(server.watchers(), 0, 'it ends when it is told to');
+  t.same(restarts, []);
+});
+
+void t.test('a watch that breaks is taken up where it was', async (t) => {
+  const { server, api } = await startApi(t);
+  server.put('apps', 'builder', IDENTITY);
+  const { cache, restarts, syncs } = await startReflector(t, server, api);
+  server.put('apps', 'second', IDENTITY);
+  server.bookmark();
+  await until(() => cache.size === 2);
+  server.cutWatches();
+  server.put('apps', 'third', IDENTITY);
+  await until(() => cache.size === 3);
+  t.equal(restarts[0], 'failed');
+  t.equal(syncs(), 1, 'without another list');
+});
+
+void t.test('a connection on which nothing comes is given up', async (t) => {
+  const { server, api } = await startApi(t);
+  server.put('apps', 'builder', IDENTITY);
+  const { cache, restarts } = await startReflector(t, server, api, 200);
+  server.muteWatches();
+  server.put('apps', 'second', IDENTITY);
+  await until(() => cache.size === 2);
+  t.equal(restarts[0], 'failed');
+});
+
+void t.test('a version that is too old leads to another list', async (t) => {
+  const { server, api } = await startApi(t);
+  server.put('apps', 'builder', IDENTITY);
+  server.put('apps', 'second', IDENTITY);
+  const { cache, restarts, syncs } = await startReflector(t, server, api);
+  server.muteWatches();
+  server.remove('apps', 'second');
+  server.compact();
+  server.cutWatches();
+  await until(() => cache.size === 1);
+  t.ok(restarts.includes('expired'), 'by the answer 410');
+
+  const before = syncs();
+  await until(() => server.watchers() === 1);
+  server.compact();
+  await until(() => syncs() > before);
+  t.equal(restarts.at(-1), 'expired', 'by an ERROR event');
+  t.equal(cache.size, 1);
+});
+
+void t.test('an API server that is away costs nothing but pauses', async (t) => {
+  const { server, api } = await startApi(t);
+  server.put('apps', 'builder', IDENTITY);
+  const { cache, pauses, syncs } = await startReflector(t, server, api);
+  server.compact();
+  server.misbehave({ status: 503 });
+  await until(() => pauses.length > 8);
+  t.equal(cache.size, 1, 'what was known stays');
+  t.same(pauses.slice(0, 8), [500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000], 'each longer, up to a bound');
+  server.misbehave({});
+  await until(() => syncs() === 2);
+});
+
+void t.test('the cache answers what it can', async (t) => {
+  const { server, api } = await startApi(t);
+  server.put('apps', 'builder', IDENTITY);
+  server.put('apps', 'late', {});
+  const { cache } = await startReflector(t, server, api);
+  const results: string[] = [];
+  const accounts = createServiceAccounts({ api, cache, now: Date.now, onLiveRead: (result) => results.push(result) });
+  const reads = (): number => server.requests.filter((line) => line.includes('/namespaces/')).length;
+
+  t.same(await accounts.find('apps', 'builder', hasClient), { state: 'found', annotations: IDENTITY });
+  t.equal(reads(), 0);
+
+  server.muteWatches();
+  server.put('apps', 'late', IDENTITY);
+  t.same(
+    await accounts.find('apps', 'late', hasClient),
+    { state: 'found', annotations: IDENTITY },
+    'annotated just now',
+  );
+  server.put('apps', 'new', IDENTITY);
+  t.same(await accounts.find('apps', 'new', hasClient), { state: 'found', annotations: IDENTITY }, 'created just now');
+  t.same(await accounts.find('apps', 'none', hasClient), { state: 'missing' });
+  t.same(results, ['found', 'found', 'missing']);
+
+  const before = reads();
+  server.misbehave({ delay: 50 });
+  await Promise.all(Array.from({ length: 20 }, () => accounts.find('apps', 'new', hasClient)));
+  t.equal(reads(), before + 1, 'those who ask at once share one read');
+
+  server.misbehave({ status: 500 });
+  t.match(await accounts.find('apps', 'new', hasClient), { state: 'unavailable', cause: /answered its read with 500/ });
+  t.equal((await accounts.find('apps', 'builder', hasClient)).state, 'found', 'the cache answers all the same');
+});
+
+void t.test('a live read is bounded, and so are many', async (t) => {
+  const { server, api } = await startApi(t);
+  const cache = createServiceAccountCache();
+  const accounts = createServiceAccounts({ api, cache, now: Date.now, onLiveRead: () => undefined, budgetMs: 150 });
+  server.misbehave({ delay: 60_000 });
+  const names = Array.from({ length: 40 }, (_, index) => `account-${index}`);
+  const answers = await Promise.all(names.map((name) => accounts.find('apps', name, hasClient)));
+  for (const answer of answers) t.match(answer, { state: 'unavailable', cause: /within 0\.15 s|under way/ });
+  t.ok(server.requests.length <= 16, 'only so many reads are under way');
+
+  server.misbehave({});
+  server.put('apps', 'builder', IDENTITY);
+  t.equal((await accounts.find('apps', 'builder', hasClient)).state, 'found', 'the places are given back');
+  await server.close();
+  t.match(await accounts.find('apps', 'builder', hasClient), { state: 'unavailable', cause: /ECONNREFUSED/ });
+});
+
+void t.test('Events', async (t) => {
+  const { server, api } = await startApi(t);
+  let now = Date.UTC(2030, 0, 1);
+  const counts: string[] = [];
+  const createRecorder = () =>
+    createEventRecorder({ api, log, now: () => now, count: (result) => counts.push(result) });
+  const record = createRecorder();
+  const owner = { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'app-7d9', uid: 'uid-1', controller: true };
+  const refused = (answer: 'admit' | 'deny', message = `no client id ${CLIENT_ID}`): Outcome => ({
+    kind: 'refused',
+    reason: 'no-client-id',
+    message,
+    answer,
+  });
+  const requestFor = (pod: unknown) => ({ uid: 'u', namespace: 'apps', podName: 'app', dryRun: false, pod });
+  const owned = requestFor(createPod({}, { ownerReferences: [owner] }));
+
+  record(refused('admit'), owned);
+  record(refused('admit'), owned);
+  await until(() => counts.length === 1);
+  t.equal(server.events.length, 1, 'one an hour for each owner and reason');
+  t.match(server.events[0], {
+    type: 'Warning',
+    reason: 'no-client-id',
+    message: `no client id ${CLIENT_ID}`,
+    involvedObject: { kind: 'ReplicaSet', name: 'app-7d9', uid: 'uid-1', namespace: 'apps' },
+  });
+
+  createRecorder()(refused('admit'), owned);
+  await until(() => counts.length === 2);
+  t.equal(server.events.length, 1, 'nor does another replica say it again');
+  t.same(counts, ['sent', 'sent']);
+
+  now += 3_600_000;
+  record(refused('admit', 'é'.repeat(1000)), owned);
+  await until(() => counts.length === 3);
+  t.equal(server.events.length, 2, 'the next hour');
+  t.match(server.events[1], { message: /^é{510}…$/ });
+
+  record(refused('deny'), owned);
+  record({ kind: 'skipped', reason: 'disabled', message: '' }, owned);
+  for (const ownerReferences of [
+    undefined,
+    [],
+    'x',
+    [null],
+    [{ controller: true }],
+    [{ ...owner, controller: false }],
+  ]) {
+    record(refused('admit'), requestFor(createPod({}, { ownerReferences })));
+  }
+  record(refused('admit'), requestFor(null));
+  server.misbehave({ status: 403 });
+  record(refused('admit'), requestFor(createPod({}, { ownerReferences: [{ ...owner, uid: 'uid-2' }] })));
+  await until(() => counts.length === 4);
+  t.same(
+    [counts.at(-1), server.events.length],
+    ['failed', 2],
+    'only for owners of admitted pods; failures are only counted',
+  );
+
+  server.misbehave({ delay: 60_000 });
+  for (let index = 0; index < 150; index += 1) {
+    record(refused('admit'), requestFor(createPod({}, { ownerReferences: [{ ...owner, uid: `burst-${index}` }] })));
+  }
+  t.equal(counts.filter((result) => result === 'dropped').length, 49, 'a burst costs bounded memory');
+});
