@@ -1,0 +1,272 @@
+/** Keeps a valid token in the state directory: when to ask, what to keep, what to tell. */
+import { judgeRepetition, type Answer } from '../entra/answer.js';
+import { canWaitingMend, type Failure, type FailureClass } from '../entra/failure.js';
+import { choosePause } from '../entra/schedule.js';
+import { describeError } from '../errors.js';
+import type { Logger } from '../log.js';
+import { FIRST_TOKEN_WAIT_SECONDS, STATE_FILE, credentialFileName } from '../names.js';
+import type { SidecarConfig } from './config.js';
+import { formatCredential, type StateDirectory } from './files.js';
+import { formatHelperState, formatStatus, judge, type Program, type Situation, type Verdict } from './status.js';
+import { makeToken, timeLeft, type Clock, type Moment, type Token } from './token.js';
+import type { TokenSource } from './token-source.js';
+
+export interface KeeperOptions {
+  readonly config: SidecarConfig;
+  readonly version: string;
+  readonly directory: StateDirectory;
+  readonly ask: TokenSource;
+  readonly clock: Clock;
+  /** From 0 to 1. */
+  readonly random: () => number;
+  readonly logger: Logger;
+  /** Gives memory back; called before and after each exchange, so that its peak is low and does not stay. */
+  readonly collectGarbage: () => void;
+}
+
+/** Timers are never longer, milliseconds: a clock that was set, or a machine that slept, is noticed within this time. */
+const MAX_SLEEP = 30_000;
+/** A directory that can't be written is tried again after this time, milliseconds. */
+const STORE_PAUSE = 5_000;
+/** A file whose token claims to live longer is not believed, milliseconds. */
+const MAX_ADOPTED_LIFE = 30 * 86_400_000;
+
+export class Keeper {
+  /** Exchanges that gave a token, and those that did not by class. */
+  readonly counts = { successes: 0, failures: new Map<FailureClass, number>() };
+
+  private readonly options: KeeperOptions;
+  private readonly credentialFile: string;
+  private readonly program: Program;
+  private readonly begunAt: number;
+  /** The token that is in the file. */
+  private served: Token | undefined;
+  /** A newer one that could not be written yet. */
+  private unwritten: Token | undefined;
+  private failure: (Failure & { readonly at: number }) | undefined;
+  private failuresInRow = 0;
+  private isAsking = false;
+  /** After a failure: when to ask again, by the clock that does not jump. */
+  private pausedUntil: number | undefined;
+  /** The same for people, or when the token is renewed; milliseconds since 1970. */
+  private nextAskAt: number | undefined;
+  private lastSuccessAt: number | undefined;
+  private lost: Moment | undefined;
+  private wasReady = false;
+  private wasHopeless = false;
+  private storeProblem: string | undefined;
+  private loggedProblem: string | undefined;
+  /** What each file holds. */
+  private readonly told = new Map<string, string>();
+  private cancelTimer: () => void = () => undefined;
+
+  constructor(options: KeeperOptions) {
+    const { config, clock, version } = options;
+    const { identity, mode, startup, organizations } = config;
+    this.options = options;
+    this.credentialFile = credentialFileName(identity.clientId, identity.tenantId);
+    this.program = { version, mode, startup, organizations, startedAt: clock.now() };
+    this.begunAt = clock.elapsed();
+  }
+
+  /** Adopts what an earlier run left and tells the first state; nothing is asked yet. */
+  open(): void {
+    const { directory } = this.options;
+    this.store(() => this.adopt());
+    this.store(() => directory.clean(this.credentialFile));
+    this.tell();
+  }
+
+  /** Asks when it is time, from now on. */
+  start(): void {
+    this.cancelTimer();
+    this.dropEnded();
+    this.tell();
+    if (!this.isAsking && this.timeToAsk() <= 0) void this.attempt();
+    this.cancelTimer = this.options.clock.after(Math.max(this.timeToSleep(), 1), () => this.start());
+  }
+
+  stop(): void {
+    this.cancelTimer();
+  }
+
+  /** Whether a valid token is in its file at this moment. */
+  isReady(): boolean {
+    return this.served !== undefined && timeLeft(this.served, this.options.clock) > 0;
+  }
+
+  /** Whether containers may start under the configured rule. */
+  hasStarted(): boolean {
+    switch (this.options.config.startup) {
+      case 'proceed':
+        return true;
+      case 'wait':
+        return this.wasReady || this.wasHopeless || this.isOverdue();
+      case 'require':
+        return this.wasReady;
+    }
+  }
+
+  /** What is known at this moment. */
+  describe(): Situation {
+    return {
+      identity: this.options.config.identity,
+      expiresAt: this.served?.endsAt.now,
+      lostAt: this.lost?.now,
+      renewAt: this.nextAskAt,
+      lastExchangeAt: this.lastSuccessAt,
+      failure: this.failure,
+      storeProblem: this.storeProblem,
+      overdue: this.isOverdue(),
+    };
+  }
+
+  /** The document of `status.json`. */
+  formatStatus(): string {
+    return formatStatus(this.program, this.describe());
+  }
+
+  /** Tells git to end at once, with this reason: the sidecar itself can't go on. */
+  giveUp(message: string): void {
+    if (!this.isReady()) this.tellHelper({ state: 'failed', message });
+  }
+
+  private adopt(): void {
+    const { directory, clock, logger, random } = this.options;
+    const found = directory.readCredential(this.credentialFile);
+    if (found === undefined) return;
+    const moment = { now: clock.now(), elapsed: clock.elapsed() };
+    const life = found.expiresAt * 1000 - moment.now;
+    if (life <= 0 || life > MAX_ADOPTED_LIFE) return;
+    this.served = makeToken(found.token, life, undefined, moment, random());
+    this.wasReady = true;
+    this.nextAskAt = Math.round(this.served.endsAt.now - this.served.renewLeft);
+    logger.info('a token of an earlier run is still valid', { expiresAt: toTime(this.served.endsAt.now) });
+  }
+
+  private async attempt(): Promise<void> {
+    const { ask, clock, collectGarbage } = this.options;
+    this.isAsking = true;
+    collectGarbage();
+    const sent = { now: clock.now(), elapsed: clock.elapsed() };
+    const answer = await ask();
+    this.isAsking = false;
+    if (answer.kind === 'token') this.take(answer, sent);
+    else this.fail(answer.failure);
+    this.start();
+    collectGarbage();
+  }
+
+  private take(answer: Answer & { readonly kind: 'token' }, sent: Moment): void {
+    const { clock, random, logger } = this.options;
+    const token = makeToken(answer.accessToken, answer.expiresIn * 1000, answer.refreshIn, sent, random());
+    this.unwritten = token;
+    this.failure = undefined;
+    this.failuresInRow = 0;
+    this.pausedUntil = undefined;
+    this.lastSuccessAt = clock.now();
+    this.nextAskAt = Math.round(token.endsAt.now - token.renewLeft);
+    this.counts.successes += 1;
+    logger.info('Entra gave a token', { expiresAt: toTime(token.endsAt.now), renewAt: toTime(this.nextAskAt) });
+  }
+
+  private fail(answered: Failure): void {
+    const { clock, logger } = this.options;
+    const failure = judgeRepetition(answered, this.failure);
+    const pause = choosePause(failure, {
+      earlierFailures: this.failuresInRow,
+      remaining: this.isReady() && this.served !== undefined ? timeLeft(this.served, clock) / 1000 : undefined,
+      without: (clock.elapsed() - (this.lost?.elapsed ?? this.begunAt)) / 1000,
+    });
+    this.failuresInRow += 1;
+    this.pausedUntil = clock.elapsed() + pause * 1000;
+    this.nextAskAt = Math.round(clock.now() + pause * 1000);
+    this.failure = { ...failure, at: clock.now() };
+    this.wasHopeless ||= !canWaitingMend(failure);
+    this.counts.failures.set(failure.class, (this.counts.failures.get(failure.class) ?? 0) + 1);
+    const { message, code, class: kind, detail, traceId, correlationId } = failure;
+    logger.warn(message, { code, class: kind, detail, traceId, correlationId, nextInSeconds: pause });
+  }
+
+  private dropEnded(): void {
+    const { clock, logger } = this.options;
+    if (this.unwritten !== undefined && timeLeft(this.unwritten, clock) <= 0) this.unwritten = undefined;
+    if (this.served === undefined || this.isReady()) return;
+    this.lost = { now: this.served.endsAt.now, elapsed: clock.elapsed() };
+    this.served = undefined;
+    logger.error('the token has ended and there is no new one', { endedAt: toTime(this.lost.now) });
+  }
+
+  /** Brings the files in line with what is known; the state goes before the removal, so that its reader never misses the file. */
+  private tell(): void {
+    this.storeProblem = undefined;
+    this.writeAll();
+    if (this.storeProblem !== this.loggedProblem) this.logStoreProblem();
+  }
+
+  private writeAll(): void {
+    const { directory } = this.options;
+    const token = this.unwritten;
+    if (token !== undefined && this.store(() => directory.write(this.credentialFile, formatCredential(token)))) {
+      this.served = token;
+      this.unwritten = undefined;
+      this.lost = undefined;
+      this.wasReady = true;
+    }
+    this.tellHelper(judge(this.describe()));
+    this.replace(STATE_FILE.status, this.formatStatus());
+    if (this.served === undefined) this.store(() => directory.remove(this.credentialFile));
+  }
+
+  private logStoreProblem(): void {
+    const { directory, logger } = this.options;
+    if (this.storeProblem === undefined) logger.info(`the directory ${directory.path} can be written again`);
+    else logger.error(this.storeProblem);
+    this.loggedProblem = this.storeProblem;
+  }
+
+  private tellHelper(verdict: Verdict): void {
+    this.replace(STATE_FILE.helper, formatHelperState(verdict, this.credentialFile));
+  }
+
+  private replace(name: string, text: string): void {
+    if (this.told.get(name) === text) return;
+    if (this.store(() => this.options.directory.write(name, text))) this.told.set(name, text);
+  }
+
+  /** Runs what touches the directory. Trouble ends nothing: it is told, and the next round tries again. */
+  private store(action: () => void): boolean {
+    try {
+      action();
+      return true;
+    } catch (error) {
+      this.storeProblem ??= `The sidecar can't write its directory ${this.options.directory.path}: ${describeError(error)}.`;
+      return false;
+    }
+  }
+
+  private isOverdue(): boolean {
+    return this.options.clock.elapsed() - this.begunAt >= FIRST_TOKEN_WAIT_SECONDS * 1000;
+  }
+
+  private timeToAsk(): number {
+    const { clock } = this.options;
+    if (this.pausedUntil !== undefined) return this.pausedUntil - clock.elapsed();
+    const token = this.unwritten ?? this.served;
+    return token === undefined ? 0 : timeLeft(token, clock) - token.renewLeft;
+  }
+
+  private timeToSleep(): number {
+    const { clock } = this.options;
+    const times = [MAX_SLEEP];
+    if (!this.isAsking) times.push(this.timeToAsk());
+    if (this.served !== undefined) times.push(timeLeft(this.served, clock));
+    if (!this.isOverdue()) times.push(FIRST_TOKEN_WAIT_SECONDS * 1000 - (clock.elapsed() - this.begunAt));
+    if (this.storeProblem !== undefined) times.push(STORE_PAUSE);
+    return Math.min(...times);
+  }
+}
+
+function toTime(milliseconds: number): string {
+  return new Date(milliseconds).toISOString();
+}
