@@ -1,0 +1,240 @@
+/** The commands `inject` and `uninject`: YAML in, YAML out, offline. */
+import { readFile } from 'node:fs/promises';
+import { describeError, ProductError } from '../errors.js';
+import {
+  injectPod,
+  keepAnnotations,
+  readClientId,
+  readTenantId,
+  serviceAccountOf,
+  STANDARD_DEFAULTS,
+  uninjectPod,
+  type Defaults,
+  type Operation,
+} from '../inject/index.js';
+import { INJECT, PRODUCT, SYSTEM_NAMESPACES } from '../names.js';
+import { VERSION } from '../version.js';
+import { parseFlags } from './arguments.js';
+import type { CommandIo } from './io.js';
+import { findPodTemplates, prefixOperations, readField, type PodTemplate } from './pod-templates.js';
+import { editDocument, readDocuments, type FileDocument } from './yaml-file.js';
+
+export const INJECT_HELP = `Usage: ado-git-identity inject -f FILE|- [flags]
+
+Injects every pod template of a file of Kubernetes objects, as the webhook does at creation, and writes the file to
+standard output; what it did, and what not and why, it says on standard error. Namespace and ServiceAccount documents in
+the file count: the opt-in label, the identity. A namespace that the file does not hold counts as opted in.
+
+  -f, --file FILE          file to read; - for standard input
+  -n, --namespace NAME     namespace of objects that name none (default)
+      --client-id ID       identity where the service account names none
+      --tenant-id ID       tenant where the service account names none
+      --image IMAGE        image of the sidecar (${PRODUCT}:${VERSION})
+      --authority-host URL Entra (${STANDARD_DEFAULTS.authorityHost})
+
+Exit code 0; 1 where a pod would be denied, or the file can't be read; 2 for a wrong command line.
+`;
+
+export const UNINJECT_HELP = `Usage: ado-git-identity uninject -f FILE|-
+
+Takes out of every pod template of a file what inject added, and writes the file to standard output.
+
+  -f, --file FILE          file to read; - for standard input
+
+Exit code 0; 1 where the file can't be read; 2 for a wrong command line.
+`;
+
+/** Runs `inject`; returns the exit code. */
+export async function runInject(argv: readonly string[], io: CommandIo): Promise<number> {
+  const values = parseFlags('inject', argv, {
+    file: { type: 'string', short: 'f' },
+    namespace: { type: 'string', short: 'n' },
+    'client-id': { type: 'string' },
+    'tenant-id': { type: 'string' },
+    image: { type: 'string' },
+    'authority-host': { type: 'string' },
+  });
+  const documents = await load('inject', values.file, io);
+  const context: Context = {
+    defaults: readDefaults(values),
+    namespace: values.namespace ?? 'default',
+    objects: documents.flatMap(({ value }) => listObjects(value)),
+  };
+  let exitCode = 0;
+  const edit = (template: PodTemplate): readonly Operation[] => {
+    const result = injectTemplate(template, context);
+    if (result.denied) exitCode = 1;
+    for (const line of result.lines) io.stderr(`${line}\n`);
+    return result.patch;
+  };
+  writeEdited(documents, edit, io);
+  return exitCode;
+}
+
+/** Runs `uninject`; returns the exit code. */
+export async function runUninject(argv: readonly string[], io: CommandIo): Promise<number> {
+  const values = parseFlags('uninject', argv, { file: { type: 'string', short: 'f' } });
+  const documents = await load('uninject', values.file, io);
+  const edit = (template: PodTemplate): readonly Operation[] => {
+    const patch = uninjectPod(template.pod);
+    io.stderr(`${patch === undefined ? 'left alone (not-injected)' : 'uninjected'}: ${template.description}\n`);
+    return patch ?? [];
+  };
+  writeEdited(documents, edit, io);
+  return 0;
+}
+
+async function load(command: string, file: string | undefined, io: CommandIo): Promise<FileDocument[]> {
+  if (file === undefined || file === '') {
+    throw new ProductError(
+      'usage',
+      `-f FILE is missing; - reads standard input; see: ado-git-identity ${command} --help`,
+    );
+  }
+  if (file === '-') return readDocuments(await io.stdin(), 'standard input');
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    throw new ProductError('document', `${file} can't be read: ${describeError(error)}`, { cause: error });
+  }
+  return readDocuments(text, file);
+}
+
+function readDefaults(values: Readonly<Record<string, string | undefined>>): Defaults {
+  const check = (flag: string, read: typeof readClientId): string | undefined => {
+    const text = values[flag]?.trim();
+    if (text === undefined || text === '') return undefined;
+    const reading = read(text);
+    if ('value' in reading) return reading.value;
+    throw new ProductError('usage', `--${flag} ${JSON.stringify(text)} ${reading.problem}`);
+  };
+  const clientId = check('client-id', readClientId);
+  const tenantId = check('tenant-id', readTenantId);
+  return {
+    ...STANDARD_DEFAULTS,
+    image: values['image'] ?? `${PRODUCT}:${VERSION}`,
+    ...(clientId !== undefined && { clientId }),
+    ...(tenantId !== undefined && { tenantId }),
+    authorityHost: readAuthorityHost(values['authority-host']),
+  };
+}
+
+function readAuthorityHost(text = STANDARD_DEFAULTS.authorityHost): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol !== 'https:' || url.pathname !== '/' || url.search + url.hash + url.username !== '') {
+    throw new ProductError(
+      'usage',
+      `--authority-host "${text}" is not an https address without a path; write for example ${STANDARD_DEFAULTS.authorityHost}`,
+    );
+  }
+  return url.origin;
+}
+
+interface Context {
+  readonly defaults: Defaults;
+  readonly namespace: string;
+  readonly objects: readonly unknown[];
+}
+
+interface TemplateResult {
+  readonly patch: readonly Operation[];
+  readonly denied: boolean;
+  readonly lines: readonly string[];
+}
+
+function injectTemplate({ pod, description, namespace: own }: PodTemplate, context: Context): TemplateResult {
+  const namespace = own ?? context.namespace;
+  const say = (what: string, reason: string, message: string): string =>
+    `${what} (${reason}): ${message.startsWith(description) ? '' : `${description}: `}${message}`;
+  const leave = (reason: string, message: string): TemplateResult => ({
+    patch: [],
+    denied: false,
+    lines: [say('left alone', reason, message)],
+  });
+  if (SYSTEM_NAMESPACES.some((name) => name === namespace))
+    return leave('namespace-excluded', `namespace ${namespace} is never served`);
+  const namespaceObject = findObject(
+    context,
+    'Namespace',
+    (object) => readField(object, 'metadata', 'name') === namespace,
+  );
+  if (namespaceObject !== undefined && readField(namespaceObject, 'metadata', 'labels', INJECT) !== 'enabled') {
+    return leave('namespace-not-enabled', `namespace ${namespace} has no label ${INJECT}: enabled`);
+  }
+  const account = serviceAccountOf(pod);
+  const accountObject = findObject(
+    context,
+    'ServiceAccount',
+    (object) =>
+      readField(object, 'metadata', 'name') === account &&
+      (readField(object, 'metadata', 'namespace') ?? context.namespace) === namespace,
+  );
+  const outcome = injectPod({
+    pod,
+    namespace,
+    serviceAccount: {
+      state: 'found',
+      annotations: keepAnnotations(readField(accountObject, 'metadata', 'annotations')),
+    },
+    defaults: context.defaults,
+    description,
+  });
+  switch (outcome.kind) {
+    case 'skipped':
+      return leave(outcome.reason, outcome.message);
+    case 'refused': {
+      const hint = outcome.reason === 'no-client-id' || outcome.reason === 'no-tenant-id' ? IDENTITY_HINT : '';
+      const denied = outcome.answer !== 'admit';
+      const line = say(denied ? 'denied' : 'left alone', outcome.reason, outcome.message + hint);
+      return { patch: [], denied, lines: [line] };
+    }
+    case 'injected': {
+      const what = outcome.patch.length === 0 ? 'already injected' : 'injected';
+      return {
+        patch: outcome.patch,
+        denied: false,
+        lines: [
+          `${what}: ${description}: ${outcome.status.containers.join(', ')}`,
+          ...outcome.warnings.map(({ code, message }) => say('warning', code, message)),
+        ],
+      };
+    }
+  }
+}
+
+const IDENTITY_HINT = '; here, add the ServiceAccount to the file or use --client-id and --tenant-id';
+
+function findObject({ objects }: Context, kind: string, matches: (object: unknown) => boolean): unknown {
+  return objects.find(
+    (object) => readField(object, 'kind') === kind && readField(object, 'apiVersion') === 'v1' && matches(object),
+  );
+}
+
+/** The objects of a document: itself, or the items of a list. */
+function listObjects(value: unknown): unknown[] {
+  const items = readField(value, 'items');
+  return Array.isArray(items) ? items : [value];
+}
+
+function writeEdited(
+  documents: readonly FileDocument[],
+  edit: (template: PodTemplate) => readonly Operation[],
+  io: CommandIo,
+): void {
+  let output = '';
+  for (const document of documents) {
+    const operations = findPodTemplates(document.value).flatMap((template) =>
+      prefixOperations(template.path, edit(template)),
+    );
+    if (operations.length === 0) {
+      output += document.text;
+      continue;
+    }
+    const edited = editDocument(document, operations);
+    if (!edited.kept)
+      io.stderr('note: the document could not be edited in place; it is written out in full, without its comments\n');
+    output += edited.text;
+  }
+  io.stdout(output);
+}

@@ -1,0 +1,124 @@
+/**
+ * Edits YAML by its syntax tree, read so that every plain value is a text: comments, the order of keys and the spelling of
+ * values (`0644`, `1e3`, `yes`) come out as they were.
+ */
+import {
+  Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  parseDocument,
+  Scalar,
+  visit,
+  type Node,
+  type Pair,
+  type YAMLMap,
+} from 'yaml';
+import { splitPointer, type Operation } from '../inject/index.js';
+import { readYaml } from './yaml-file.js';
+
+/** The text of one document after the operations. Aliases and merge keys, if there are any, are written out. */
+export function editYaml(text: string, operations: readonly Operation[]): string {
+  const tree = parseDocument(text, { schema: 'failsafe' });
+  if (/[*&]|<</.test(text)) writeOutAliases(tree);
+  for (const operation of operations) editTree(tree, operation);
+  const indentSeq = !/^( *)[^\s#-][^\n]*:[ \t]*(?:#[^\n]*)?\r?\n\1- /m.test(text);
+  const edited = tree.toString({ lineWidth: 0, indentSeq, flowCollectionPadding: !/[{[]\w/.test(text) });
+  return text.includes('\r\n') ? edited.replaceAll('\n', '\r\n') : edited;
+}
+
+function editTree(tree: Document, operation: Operation): void {
+  const segments = splitPointer(operation.path);
+  const last = segments.pop() ?? '';
+  const parent = tree.getIn(segments, true);
+  const value = operation.op === 'remove' ? undefined : createNode(operation.value);
+  if (isSeq(parent)) {
+    const index = last === '-' ? parent.items.length : Number(last);
+    if (value === undefined) parent.items.splice(index, 1);
+    else parent.items.splice(index, operation.op === 'add' ? 0 : 1, value);
+    // An empty list is written in brackets, and what comes into it need not be.
+    if (operation.op === 'add' && parent.items.length === 1) parent.flow = false;
+  } else if (isMap(parent)) {
+    if (value === undefined) parent.delete(last);
+    else setKey(parent, last, value);
+  } else {
+    throw new Error(`nothing stands at ${operation.path}`);
+  }
+}
+
+function setKey(map: YAMLMap, key: string, value: Node): void {
+  const existing = map.get(key, true);
+  if (isScalar(existing) && isScalar(value)) {
+    existing.value = value.value;
+    return;
+  }
+  map.set(key, value);
+  if (map.items.length === 1) map.flow = false;
+}
+
+/** Texts that would read as something else are quoted; numbers, true, false and null are written plain. */
+function createNode(value: unknown): Node {
+  const node: Node = new Document().createNode(value);
+  visit(node, {
+    Scalar(_key, scalar) {
+      if (typeof scalar.value !== 'string') scalar.value = JSON.stringify(scalar.value);
+      else if (!scalar.value.includes('\n') && readYaml(scalar.value).value !== scalar.value) {
+        scalar.type = Scalar.QUOTE_DOUBLE;
+      }
+    },
+    Collection(_key, collection) {
+      if (collection.items.length === 0) collection.flow = true;
+    },
+  });
+  return node;
+}
+
+/** Gives each place that shares a node with another one of its own, so that an edit reaches that place alone. */
+function writeOutAliases(tree: Document): void {
+  expand(tree.contents, tree);
+  visit(tree, {
+    Node(_key, node) {
+      if ('anchor' in node) delete node.anchor;
+    },
+  });
+}
+
+function expand(node: unknown, tree: Document): void {
+  if (isSeq(node)) {
+    node.items = node.items.map((item) => follow(item, tree));
+    for (const item of node.items) expand(item, tree);
+  } else if (isMap(node)) {
+    node.items = node.items.flatMap((pair) => (isMergeKey(pair) ? listMerged(pair, node, tree) : [pair]));
+    for (const pair of node.items) {
+      pair.value = follow(pair.value, tree);
+      expand(pair.value, tree);
+    }
+  }
+}
+
+/** A copy of what an alias stands for; anything else as it is. */
+function follow(value: unknown, tree: Document): unknown {
+  if (!isAlias(value)) return value;
+  const copy = follow(value.resolve(tree), tree) as Node | undefined;
+  const own = copy?.clone() as Node | undefined;
+  if (own !== undefined) own.comment ??= value.comment ?? null;
+  return own;
+}
+
+function isMergeKey({ key }: Pair): boolean {
+  return isScalar(key) && key.value === '<<' && key.type === Scalar.PLAIN;
+}
+
+/** The pairs that a merge key brings: those that the map does not have itself, of several sources the first one's. */
+function listMerged(merge: Pair, map: YAMLMap, tree: Document): Pair[] {
+  const value = follow(merge.value, tree);
+  const sources = isSeq(value) ? value.items.map((item) => follow(item, tree)) : [value];
+  const taken = new Set(map.items.filter((pair) => pair !== merge).map(({ key }) => String(key)));
+  return sources.filter(isMap).flatMap((source) => {
+    expand(source, tree);
+    const pairs = source.items.filter(({ key }) => !taken.has(String(key)));
+    for (const { key } of pairs) taken.add(String(key));
+    return pairs;
+  });
+}

@@ -1,0 +1,109 @@
+/** A file of YAML or JSON documents that is changed in places: documents that are not touched come out byte for byte. */
+import { isDeepStrictEqual } from 'node:util';
+import { parseDocument, stringify } from 'yaml';
+import { describeError, ProductError } from '../errors.js';
+import { applyOperations, type Operation } from '../inject/index.js';
+import { editYaml } from './yaml-edit.js';
+
+/** One document of a file. */
+export interface FileDocument {
+  /** The text between this document's start and the next one's. */
+  readonly text: string;
+  /** What it holds; `undefined` for one with comments alone. */
+  readonly value: unknown;
+}
+
+const START = /^---(?:\s|$)/;
+
+/**
+ * Reads a file.
+ * @param name how the file is called in errors.
+ * @throws ProductError `document`, with the document's number and the line.
+ */
+export function readDocuments(text: string, name: string): FileDocument[] {
+  const documents: FileDocument[] = [];
+  let linesBefore = 0;
+  for (const part of splitDocuments(text)) {
+    const place = `${name}: document ${documents.length + 1}`;
+    const { value, error } = readYaml(part);
+    if (error !== undefined) {
+      const line = linesBefore + part.slice(0, error.position).split('\n').length;
+      throw new ProductError('document', `${place}, line ${line}: ${error.message}`);
+    }
+    documents.push({ text: part, value });
+    linesBefore += part.split('\n').length - 1;
+  }
+  return documents;
+}
+
+/** `---` at the start of a line is a document's start wherever it stands (YAML 1.2.2, 9.1.2), in block texts too. */
+function splitDocuments(text: string): string[] {
+  const parts: string[] = [];
+  let part = '';
+  for (const line of text.match(/[^\n]*\n|[^\n]+$/g) ?? []) {
+    const onlyDirectives = /^%/m.test(part) && /^(?:[%#].*\n|\s*\n)*$/.test(part);
+    if (START.test(line) && part !== '' && !onlyDirectives) {
+      parts.push(part);
+      part = '';
+    }
+    part += line;
+  }
+  return part === '' ? parts : [...parts, part];
+}
+
+interface Reading {
+  readonly value?: unknown;
+  readonly error?: { readonly message: string; readonly position: number };
+}
+
+/** Reads one document as Kubernetes' tools do: YAML 1.1, in which `0644` is 420 and `yes` is true, but no dates or times. */
+export function readYaml(text: string): Reading {
+  const document = parseDocument(text, {
+    version: '1.1',
+    prettyErrors: false,
+    customTags: (tags) =>
+      tags.filter((tag) => typeof tag === 'string' || (!tag.tag.endsWith(':timestamp') && tag.format !== 'TIME')),
+  });
+  const [error] = document.errors;
+  if (error !== undefined) return { error: { message: error.message, position: error.pos[0] } };
+  try {
+    const value: unknown = document.toJS();
+    // Aliases share objects; here each place is one of its own.
+    return {
+      value: value === null || value === undefined ? undefined : (JSON.parse(JSON.stringify(value)) as unknown),
+    };
+  } catch (failure) {
+    return { error: { message: describeError(failure), position: 0 } };
+  }
+}
+
+/** The document's text after the operations, and whether its comments and spelling could be kept. */
+export function editDocument(
+  document: FileDocument,
+  operations: readonly Operation[],
+): { text: string; kept: boolean } {
+  const wanted = applyOperations(document.value, operations);
+  if (isPlainJson(document.text)) {
+    const indent = /^\s*\{\s*\n(\s+)/.exec(document.text)?.[1] ?? '';
+    return { text: JSON.stringify(wanted, null, indent) + (document.text.endsWith('\n') ? '\n' : ''), kept: true };
+  }
+  try {
+    const text = editYaml(document.text, operations);
+    if (isDeepStrictEqual(readYaml(text).value, wanted)) return { text, kept: true };
+  } catch {
+    // What the tree can't be edited to is written out below.
+  }
+  const start = START.test(document.text) ? '---\n' : '';
+  return { text: start + stringify(wanted, { version: '1.1', lineWidth: 0 }), kept: false };
+}
+
+/** JSON whose numbers come out as they went in. */
+function isPlainJson(text: string): boolean {
+  if (!/^\s*\{/.test(text) || /\d{16}|\d[eE.]\d/.test(text.replace(/"(?:[^"\\]|\\.)*"/g, ''))) return false;
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

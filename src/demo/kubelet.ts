@@ -1,0 +1,236 @@
+/**
+ * Plays the kubelet for an injected pod, without a container: makes its volumes below a directory, keeps the native
+ * sidecar running as a real process, and runs programs with the environment of its containers.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { get } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Container, Pod, VolumeMount } from '../kubernetes.js';
+import { CONFIG_DIRECTORY, CONFIG_FILE, IMAGE, SIDECAR_CONTAINER, SIDECAR_ENV, SYSTEM_GITCONFIG } from '../names.js';
+import type { ClusterIssuer } from './cluster-issuer.js';
+import { listen } from './https-server.js';
+import { makeContainerRoot, translatePaths, writeDownwardApi, writeVolume, type DownwardApiItem } from './pod-files.js';
+import { endProgram, type Programs, type RunResult } from './process.js';
+
+export interface KubeletOptions {
+  readonly programs: Programs;
+  /** The pod as the API server stores it, patched. */
+  readonly pod: Pod;
+  readonly namespace: string;
+  /** An empty directory that stands for the root of the containers. */
+  readonly directory: string;
+  readonly issuer: ClusterIssuer;
+  /** `sidecar.cjs`, which stands in the image. */
+  readonly sidecarProgram: string;
+  /** What the workload's image sets in its environment; at least `PATH`. */
+  readonly imageEnv: Readonly<Record<string, string>>;
+}
+
+export interface RunningPod {
+  /** Where a path of the containers is on this machine. */
+  readonly locate: (path: string) => string;
+  /** The sidecar's port on 127.0.0.1. */
+  readonly port: number;
+  /** What the sidecar has written to its log, a line each, over all restarts. */
+  readonly log: readonly string[];
+  readonly restarts: () => number;
+  /** Environment of a program in the container. */
+  readonly environment: (container: string) => Readonly<Record<string, string>>;
+  /** Runs a program in the container; it has no terminal. */
+  readonly run: (container: string, command: readonly string[], options?: InContainer) => Promise<RunResult>;
+  /** HTTP status of one of the sidecar's endpoints; 0 where nothing answers. */
+  readonly probe: (path: string) => Promise<number>;
+  /** Kills the sidecar with SIGKILL; it is restarted as after any crash. */
+  readonly killSidecar: () => Promise<void>;
+  /** Replaces the projected token, as the kubelet does at 80 % of its life. */
+  readonly renewToken: () => Promise<void>;
+  /** Ends the pod; returns the sidecar's exit code. */
+  readonly stop: () => Promise<number | null>;
+}
+
+export interface InContainer {
+  /** Below `/work` of the container. */
+  readonly directory?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly input?: string;
+}
+
+interface PlayedContainer extends Container {
+  readonly command?: readonly string[];
+  readonly startupProbe?: { readonly httpGet?: { readonly path: string }; readonly periodSeconds?: number };
+}
+
+interface PlayedVolume {
+  readonly name: string;
+  readonly downwardAPI?: { readonly items: readonly DownwardApiItem[] };
+  readonly projected?: {
+    readonly sources: readonly { readonly serviceAccountToken?: ServiceAccountTokenSource }[];
+  };
+}
+
+interface ServiceAccountTokenSource {
+  readonly audience: string;
+  readonly expirationSeconds: number;
+  readonly path: string;
+}
+
+/** Between the second restart and the ones after it, milliseconds; a kubelet takes longer. */
+const CRASH_PAUSE = 1000;
+
+/** Starts the pod; resolves when its containers may start: after the sidecar's startup probe, where it has one. */
+export async function startPod(options: KubeletOptions): Promise<RunningPod> {
+  const { pod, directory } = options;
+  const sidecar = findContainer(pod, SIDECAR_CONTAINER);
+  const locate = (path: string): string => join(directory, path);
+  const renewToken = (): Promise<void> => writeTokens(options, sidecar);
+  await makeContainerRoot(directory);
+  await writeConfigurations(pod, directory);
+  await renewToken();
+
+  const port = await findFreePort();
+  const log: string[] = [];
+  let stopping = false;
+  let restarts = 0;
+  let child = startSidecar();
+
+  function startSidecar(): ChildProcess {
+    const started = startSidecarProcess(options, sidecar, port);
+    for (const stream of [started.stdout, started.stderr]) {
+      if (stream !== null) createInterface(stream).on('line', (line) => log.push(line));
+    }
+    started.once('exit', () => {
+      if (stopping) return;
+      restarts++;
+      setTimeout(restart, restarts === 1 ? 0 : CRASH_PAUSE).unref();
+    });
+    return started;
+  }
+
+  function restart(): void {
+    if (!stopping && !options.programs.haveEnded()) child = startSidecar();
+  }
+
+  const probe = (path: string): Promise<number> => askEndpoint(port, path);
+  const stop = async (): Promise<number | null> => {
+    stopping = true;
+    await endProgram(child);
+    return child.exitCode;
+  };
+  const { startupProbe } = sidecar;
+  while (startupProbe !== undefined && (await probe(startupProbe.httpGet?.path ?? '/')) !== 200) {
+    await sleep((startupProbe.periodSeconds ?? 10) * 1000);
+  }
+
+  const environment = (container: string): Record<string, string> => createEnvironment(options, container);
+  return {
+    locate,
+    port,
+    log,
+    restarts: () => restarts,
+    environment,
+    run: (container, [command = '', ...args], { directory: below = '', env = {}, input } = {}) =>
+      options.programs.run(command, args, {
+        env: { ...environment(container), ...env },
+        cwd: locate(join('/work', below)),
+        ...(input === undefined ? {} : { input }),
+      }),
+    probe,
+    killSidecar: async () => {
+      const killed = child;
+      await endProgram(killed, 'SIGKILL');
+    },
+    renewToken,
+    stop,
+  };
+}
+
+function findContainer({ spec }: Pod, name: string): PlayedContainer {
+  const container = [...(spec.initContainers ?? []), ...spec.containers].find((one) => one.name === name);
+  if (container === undefined) throw new Error(`the pod has no container ${name}`);
+  return container;
+}
+
+async function writeConfigurations({ metadata, spec }: Pod, directory: string): Promise<void> {
+  for (const volume of (spec.volumes ?? []) as readonly PlayedVolume[]) {
+    if (volume.downwardAPI === undefined) continue;
+    const mount = spec.containers
+      .flatMap(listMounts)
+      .find((one) => one.name === volume.name && one.subPath === undefined);
+    if (mount === undefined) throw new Error(`no container mounts the volume ${volume.name}`);
+    await writeDownwardApi(directory, mount.mountPath, volume.downwardAPI.items, metadata);
+  }
+}
+
+/** Writes a fresh token into each projected volume that the sidecar mounts. */
+async function writeTokens(options: KubeletOptions, sidecar: PlayedContainer): Promise<void> {
+  const { pod, namespace, issuer, directory } = options;
+  for (const volume of (pod.spec.volumes ?? []) as readonly PlayedVolume[]) {
+    const mount = listMounts(sidecar).find((one) => one.name === volume.name);
+    for (const { serviceAccountToken: source } of volume.projected?.sources ?? []) {
+      if (mount === undefined || source === undefined) continue;
+      const token = await issuer.mintToken({
+        namespace,
+        serviceAccount: pod.spec.serviceAccountName ?? 'default',
+        pod: pod.metadata.name ?? pod.metadata.generateName ?? '',
+        audience: source.audience,
+        lifetimeSeconds: source.expirationSeconds,
+      });
+      await writeVolume(join(directory, mount.mountPath), { [source.path]: token }, 0o600);
+    }
+  }
+}
+
+function listMounts({ volumeMounts }: Container): readonly VolumeMount[] {
+  return volumeMounts ?? [];
+}
+
+function startSidecarProcess(
+  { programs, directory, sidecarProgram }: KubeletOptions,
+  sidecar: PlayedContainer,
+  port: number,
+): ChildProcess {
+  const inImage: Readonly<Record<string, string>> = { [IMAGE.node]: process.execPath, [IMAGE.sidecar]: sidecarProgram };
+  const [command = '', ...args] = (sidecar.command ?? []).map((word) => inImage[word] ?? word);
+  const env = { ...readEnv(sidecar, directory), [SIDECAR_ENV.port]: String(port) };
+  return programs.start(command, args, { env });
+}
+
+/** What a program in the container finds: of the image, of the pod, and which file git takes for the system's. */
+function createEnvironment({ pod, directory, imageEnv }: KubeletOptions, name: string): Record<string, string> {
+  const container = findContainer(pod, name);
+  const coversSystem = listMounts(container).some(({ mountPath }) => mountPath === SYSTEM_GITCONFIG);
+  // A mount over /etc/gitconfig needs a mount namespace; git is told of the file instead.
+  const system = coversSystem ? join(CONFIG_DIRECTORY, CONFIG_FILE.gitconfig) : SYSTEM_GITCONFIG;
+  return {
+    HOME: join(directory, '/home'),
+    ...imageEnv,
+    GIT_CONFIG_SYSTEM: join(directory, system),
+    ...readEnv(container, directory),
+  };
+}
+
+function readEnv({ env }: Container, directory: string): Record<string, string> {
+  const literal = (env ?? []).filter(({ valueFrom }) => valueFrom === undefined);
+  return Object.fromEntries(literal.map(({ name, value }) => [name, translatePaths(value ?? '', directory)]));
+}
+
+async function findFreePort(): Promise<number> {
+  const server = createServer();
+  const port = await listen(server);
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+function askEndpoint(port: number, path: string): Promise<number> {
+  return new Promise((resolve) => {
+    get({ host: '127.0.0.1', port, path, agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode ?? 0);
+    }).once('error', () => resolve(0));
+  });
+}

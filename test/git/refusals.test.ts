@@ -1,0 +1,291 @@
+/** What must not happen: a token elsewhere, words acted upon, a prompt, a token in the user's home. */
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import type { RunningPod } from '../../src/demo/kubelet.js';
+import { injectPod, STANDARD_DEFAULTS } from '../../src/inject/index.js';
+import { ANNOTATION, USE_LABEL } from '../../src/names.js';
+import { askHelper, BUILDER, git, gitOk, makeWorld, PAYMENTS, STRANGER } from './support.js';
+
+const world = await makeWorld(t);
+const { azureDevOps, trap } = world.stage;
+const pod = await world.startPod();
+
+/** `GIT_ASKPASS` that leaves a trace and gives an answer. */
+function watchPrompts(of: RunningPod): { readonly env: Record<string, string>; readonly asked: () => boolean } {
+  const script = of.locate('/work/askpass');
+  writeFileSync(script, `#!/bin/sh\necho "$1" >>"$0.asked"\necho answer\n`);
+  chmodSync(script, 0o755);
+  return { env: { GIT_ASKPASS: script, SSH_ASKPASS: script }, asked: () => existsSync(`${script}.asked`) };
+}
+
+function listGiven(): string[] {
+  return trap.requests.filter(({ gotSecret }) => gotSecret).map(({ request }) => request);
+}
+
+void t.test('no token for another host, scheme or port', async (t) => {
+  await gitOk(t, pod, ['ls-remote', PAYMENTS]);
+  const urls = [
+    'https://dev.azure.com.evil.example/contoso/payments/_git/api',
+    'https://evil.example/dev.azure.com/contoso/payments/_git/api',
+    'https://evil.example/https://dev.azure.com/contoso/payments/_git/api',
+    'https://dev.azure.com@evil.example/contoso/payments/_git/api',
+    'https://dev-azure.com/contoso/payments/_git/api',
+    'http://dev.azure.com/contoso/payments/_git/api',
+    'http://contoso@dev.azure.com/contoso/payments/_git/api',
+    'http://contoso.visualstudio.com/payments/_git/api',
+    'http://dev.azure.com:443/contoso/payments/_git/api',
+    'https://dev.azure.com:8443/contoso/payments/_git/api',
+  ];
+  for (const url of urls) {
+    const before = trap.requests.length;
+    const { code } = await git(pod, ['ls-remote', url]);
+    t.not(code, 0, url);
+    if (url.endsWith(':443/contoso/payments/_git/api')) continue; // Plain HTTP to a TLS port ends before a request.
+    t.ok(trap.requests.length > before, 'the request came to the other host');
+  }
+  t.strictSame(listGiven(), []);
+});
+
+void t.test('no token after a redirect', async (t) => {
+  t.teardown(() => azureDevOps.intercept(() => undefined));
+  const locations = [
+    'https://evil.example/contoso/payments/_git/api',
+    'http://dev.azure.com/contoso/payments/_git/api',
+  ];
+  for (const location of locations) {
+    for (const method of ['GET', 'POST']) {
+      let redirected = 0;
+      azureDevOps.intercept((asked, url) => {
+        if (asked !== method) return undefined;
+        redirected++;
+        return {
+          status: 302,
+          headers: { Location: location + url.pathname.replace('/contoso/payments/_git/api', '') + url.search },
+        };
+      });
+      for (const followRedirects of ['initial', 'true']) {
+        const { code } = await git(pod, ['-c', `http.followRedirects=${followRedirects}`, 'ls-remote', PAYMENTS]);
+        t.not(code, 0, `${method} to ${location}, followRedirects ${followRedirects}`);
+      }
+      t.ok(redirected >= 2);
+    }
+  }
+  t.ok(
+    trap.requests.some(({ request }) =>
+      request.startsWith('GET https://evil.example/contoso/payments/_git/api/info/refs'),
+    ),
+  );
+  t.strictSame(listGiven(), []);
+});
+
+void t.test('no token for another organization where they are limited', async (t) => {
+  const limited = await world.startPod({ annotations: { [ANNOTATION.organizations]: 'contoso' } });
+  await gitOk(t, limited, ['ls-remote', 'https://dev.azure.com/Contoso/payments/_git/api']);
+  await gitOk(t, limited, ['ls-remote', 'https://CONTOSO.visualstudio.com/payments/_git/api']);
+  const before = azureDevOps.requests.length;
+  const urls = [
+    'https://dev.azure.com/fabrikam/platform/_git/tools',
+    'https://contoso@dev.azure.com/fabrikam/platform/_git/tools',
+    'https://dev.azure.com//fabrikam/platform/_git/tools',
+    'https://dev.azure.com/contoso/../fabrikam/platform/_git/tools',
+    'https://dev.azure.com/contoso%2f..%2ffabrikam/platform/_git/tools',
+    'https://dev.azure.com/contoso/%2e%2e/fabrikam/platform/_git/tools',
+    'https://fabrikam.visualstudio.com/platform/_git/tools',
+    'https://contosofabrikam.visualstudio.com/platform/_git/tools',
+  ];
+  for (const url of urls) {
+    const { code, stderr } = await git(limited, ['ls-remote', url]);
+    t.not(code, 0, url);
+    t.match(stderr, /ado-git-identity: |not found/);
+  }
+  const { code, stderr } = await git(limited, [
+    '-c',
+    'credential.https://dev.azure.com.useHttpPath=false',
+    'ls-remote',
+    PAYMENTS,
+  ]);
+  t.equal(code, 128, 'without a path the organization is not known');
+  t.match(stderr, 'these organizations only: contoso');
+  const given = azureDevOps.requests.slice(before).filter(({ tokenDigest }) => tokenDigest !== undefined);
+  t.strictSame(
+    given.filter(({ url }) => /fabrikam/i.test(decodeURIComponent(url))),
+    [],
+  );
+});
+
+const GOOD = { protocol: 'https', host: 'dev.azure.com', path: 'contoso/payments/_git/api' };
+
+function formatQuestion(fields: Readonly<Record<string, string>>): string {
+  return `${Object.entries(fields)
+    .map(([key, value]) => `${key}=${value}\n`)
+    .join('')}\n`;
+}
+
+void t.test('what the helper refuses, with one sentence and quit', async (t) => {
+  const cases: Record<string, string>[] = [
+    { ...GOOD, protocol: 'http' },
+    { ...GOOD, protocol: 'HTTPS' },
+    { ...GOOD, protocol: '' },
+    { ...GOOD, host: '' },
+    { ...GOOD, host: 'dev.azure.com.' },
+    { ...GOOD, host: 'dev.azure.com:8443' },
+    { ...GOOD, host: 'dev.azure.com:443:443' },
+    { ...GOOD, host: 'xdev.azure.com' },
+    { ...GOOD, host: 'ssh.dev.azure.com' },
+    { ...GOOD, host: 'pkgs.dev.azure.com' },
+    { ...GOOD, host: 'dev.azure.com.evil.example' },
+    { ...GOOD, host: 'dev?azure.com' },
+    { ...GOOD, host: 'visualstudio.com' },
+    { ...GOOD, host: '.visualstudio.com' },
+    { ...GOOD, host: 'a.b.visualstudio.com' },
+    { ...GOOD, host: 'evil.example/.visualstudio.com' },
+    { ...GOOD, host: 'contoso.visualstudio.com.evil.example' },
+    { ...GOOD, host: 'dev.azure.com\r' },
+    { ...GOOD, path: 'contoso/payments\r' },
+    { host: 'dev.azure.com' },
+    { protocol: 'https' },
+    {},
+  ];
+  for (const fields of cases) {
+    const { code, stdout, stderr } = await askHelper(pod, formatQuestion(fields));
+    t.strictSame({ code, stdout }, { code: 0, stdout: 'quit=1\n' }, JSON.stringify(fields));
+    t.match(stderr, /^ado-git-identity: [^\n]+\n$/);
+  }
+  for (const fields of [
+    { ...GOOD, host: 'DEV.Azure.com:443' },
+    { ...GOOD, host: 'contoso.VisualStudio.com' },
+  ]) {
+    t.match((await askHelper(pod, formatQuestion(fields))).stdout, /^username=/, 'and what it does not refuse');
+  }
+});
+
+const PAYLOADS = (mark: string): string[] => [
+  `$(touch ${mark})`,
+  `\`touch ${mark}\``,
+  `'; touch ${mark}; '`,
+  `"; touch ${mark}; "`,
+  `\\"; touch ${mark} #`,
+  `%0atouch%20${mark}`,
+  `%0d%0ahost=evil.example`,
+  `%00`,
+  `*`,
+  `%s%n`,
+  `-n`,
+];
+
+void t.test('nothing from a URL is acted upon', async (t) => {
+  const mark = pod.locate('/work/mark');
+  for (const payload of PAYLOADS(mark)) {
+    const url = `https://${encodeURI(payload)}@dev.azure.com/contoso/${payload}/_git/${payload}`;
+    t.not((await git(pod, ['ls-remote', url])).code, 0, url);
+    const harmless = { ...GOOD, path: payload, username: payload, password: payload, [payload]: payload };
+    t.match((await askHelper(pod, formatQuestion(harmless))).stdout, /^username=ado-git-identity\n/);
+    for (const key of ['protocol', 'host']) {
+      const { stdout } = await askHelper(pod, formatQuestion({ ...GOOD, [key]: payload }));
+      t.equal(stdout, 'quit=1\n', `${key}=${payload}`);
+    }
+  }
+  const { stdout } = await askHelper(pod, `protocol=https\nhost=dev.azure.com\0.evil.example\npath=x\n\n`);
+  t.not(existsSync(mark), true);
+  t.equal(stdout, 'quit=1\n', 'NUL');
+  t.strictSame(listGiven(), []);
+});
+
+void t.test('nothing from an annotation is acted upon', async (t) => {
+  const closed = [ANNOTATION.organizations, ANNOTATION.gitConfig, ANNOTATION.startup, ANNOTATION.logLevel];
+  const cases = [
+    ...PAYLOADS('mark').flatMap((payload) => closed.map((key) => [key, payload] as const)),
+    ...['a\nb', 'a\rb', 'a\0b', 'a"b', 'a\\b', 'a;b', 'a$b'].map(
+      (name) => [ANNOTATION.projects, `contoso/${name}`] as const,
+    ),
+  ];
+  for (const [key, value] of cases) {
+    const outcome = injectPod({
+      pod: {
+        metadata: { labels: { [USE_LABEL]: 'true' }, annotations: { [key]: value } },
+        spec: { containers: [{ name: 'build' }] },
+      },
+      namespace: 'ci',
+      serviceAccount: { state: 'found', annotations: {} },
+      defaults: { ...STANDARD_DEFAULTS, image: 'sidecar', clientId: BUILDER.clientId, tenantId: BUILDER.clientId },
+    });
+    t.match(outcome, { kind: 'refused', answer: 'deny' }, `${key}: ${JSON.stringify(value)}`);
+  }
+  // What is a good name to Azure DevOps may still mean something to a shell or to git.
+  const project = "`touch mark` & it's (a) %41 !x ~";
+  const odd = await world.startPod({ annotations: { [ANNOTATION.projects]: `contoso/${project}` } });
+  const listing = await gitOk(t, odd, ['config', '--list']);
+  t.ok(listing.includes(`url.https://dev.azure.com/contoso/${encodeURIComponent(project)}/_git/.insteadof=`), listing);
+  await gitOk(t, odd, ['ls-remote', PAYMENTS]);
+  t.strictSame(readdirSync(odd.locate('/work')), []);
+});
+
+void t.test('nothing from the sidecar is acted upon', async (t) => {
+  const odd = await world.startPod();
+  await gitOk(t, odd, ['ls-remote', PAYMENTS]);
+  const message = `$(touch ${odd.locate('/work/mark')}) \`id\` %s \\n "'`;
+  writeFileSync(odd.locate('/var/run/ado-git/state'), `state=failed\nmessage=${message}\n`);
+  const { stderr } = await git(odd, ['ls-remote', PAYMENTS]);
+  t.ok(stderr.startsWith(`ado-git-identity: ${message}\n`), stderr);
+  t.strictSame(readdirSync(odd.locate('/work')), []);
+});
+
+void t.test('without a token git ends at once, and asks nobody', async (t) => {
+  const stranger = await world.startPod({ identity: STRANGER });
+  const prompts = watchPrompts(stranger);
+  const { code, stderr } = await git(stranger, ['ls-remote', PAYMENTS], { env: prompts.env });
+  t.equal(code, 128);
+  t.match(stderr, /^ado-git-identity: .*system:serviceaccount:ci:builder.*az identity federated-credential create/);
+  t.notOk(prompts.asked());
+});
+
+void t.test('a token that Azure DevOps does not take ends git, asks nobody, and stays', async (t) => {
+  const prompts = watchPrompts(pod);
+  const cases: [string, number, string[]][] = [
+    ['Authentication failed', 401, ['ls-remote', PAYMENTS]],
+    ['TF401019', 404, ['ls-remote', 'https://dev.azure.com/contoso/payments/_git/absent']],
+    ['TF400733', 429, ['ls-remote', PAYMENTS]],
+  ];
+  const credential = pod.locate(
+    `/var/run/ado-git/${readdirSync(pod.locate('/var/run/ado-git')).find((name) => name.startsWith('credential-')) ?? ''}`,
+  );
+  const content = readFileSync(credential, 'utf8');
+  for (const [words, status, args] of cases) {
+    azureDevOps.intercept((_method, url) => {
+      if (status === 401) return { status, headers: { 'WWW-Authenticate': 'Basic realm="x"' } };
+      if (status === 429 && url.pathname.endsWith('/info/refs')) return { status, body: words };
+      return undefined;
+    });
+    const { code, stderr } = await git(pod, args, { env: prompts.env });
+    azureDevOps.intercept(() => undefined);
+    t.not(code, 0, words);
+    if (status !== 429) t.match(stderr, words);
+  }
+  t.notOk(prompts.asked());
+  t.equal(readFileSync(credential, 'utf8'), content, 'erase leaves it');
+  await gitOk(t, pod, ['ls-remote', PAYMENTS]);
+});
+
+void t.test('a wrong password in the URL ends git without a wait', async (t) => {
+  const prompts = watchPrompts(pod);
+  const url = PAYMENTS.replace('https://', 'https://user:pat@');
+  const ended = git(pod, ['ls-remote', url], { env: prompts.env });
+  const { code } = await Promise.race([ended, sleep(20_000, { code: 'hangs' })]);
+  t.equal(code, 128);
+  t.notOk(prompts.asked());
+});
+
+void t.test("a storing helper of the user's gets no token of ours, and keeps its other hosts", async (t) => {
+  writeFileSync(pod.locate('/home/.gitconfig'), '[credential]\n\thelper = store\n\thelper = cache\n');
+  await gitOk(t, pod, ['clone', PAYMENTS, 'stored']);
+  const input = 'protocol=https\nhost=dev.azure.com\nusername=x\npassword=y\n\n';
+  await gitOk(t, pod, ['credential', 'approve'], { input });
+  t.strictSame(readdirSync(pod.locate('/home')), ['.gitconfig']);
+  t.equal(await gitOk(t, pod, ['config', '--get-urlmatch', 'credential.helper', 'https://github.com']), 'cache\n');
+  const github = 'protocol=https\nhost=github.com\nusername=x\npassword=y\n\n';
+  await gitOk(t, pod, ['-c', 'credential.helper=', '-c', 'credential.helper=store', 'credential', 'approve'], {
+    input: github,
+  });
+  t.match(readFileSync(pod.locate('/home/.git-credentials'), 'utf8'), 'github.com');
+});
