@@ -1,0 +1,21 @@
+FROM node:24-bookworm-slim AS build
+WORKDIR /build
+COPY package.json package-lock.json ./
+RUN npm ci --no-audit --no-fund
+COPY build.mjs tsconfig.json ./
+COPY src src
+RUN npm run build
+
+FROM gcr.io/distroless/nodejs24-debian12:nonroot
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="ado-git-identity" \
+      org.opencontainers.image.description="Access to Azure DevOps git repositories for pods, through Entra workload identity" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /build/dist/webhook.cjs /build/dist/sidecar.cjs /build/dist/cli.cjs /app/
+COPY LICENSE /app/
+USER 65532:65532
+ENTRYPOINT ["/nodejs/bin/node", "/app/cli.cjs"]
+CMD ["--help"]

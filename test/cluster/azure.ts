@@ -1,0 +1,109 @@
+/** Stand-ins for Entra and Azure DevOps at the address to which the cluster resolves their names. */
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { JSONWebKeySet } from 'jose';
+import { createAuthority, issueCertificate } from '../../src/certificates/authority.js';
+import { startAzureDevOps, type AzureDevOps } from '../../src/demo/azure-devops.js';
+import { startEntra, type Entra } from '../../src/demo/entra.js';
+import { createOrganizations } from '../../src/demo/organizations.js';
+import { TOKEN_AUDIENCE } from '../../src/names.js';
+import type { Api } from './api.js';
+
+export const TENANT_ID = '7f3d1c52-9a0b-4e6d-8c21-5b1f0a9e4d37';
+export const CLIENT_ID = '2b6f7a10-5c4d-4e8f-9a3b-1d2c3e4f5a6b';
+const ENTRA = 'login.microsoftonline.com';
+
+export interface Azure {
+  readonly authorityPem: string;
+  readonly authorityFile: string;
+  readonly entra: Entra;
+  readonly azureDevOps: AzureDevOps;
+  /** Lets a service account use the identity. */
+  federate(namespace: string, serviceAccount: string): void;
+  close(): Promise<void>;
+}
+
+/** Starts them; Entra verifies tokens against the cluster's own keys. */
+export async function startAzure(api: Api, address: string): Promise<Azure> {
+  const { issuer } = (await api.get('/.well-known/openid-configuration')) as { issuer: string };
+  const keys = (await api.get('/openid/v1/jwks')) as JSONWebKeySet;
+  const authority = await createAuthority({ commonName: 'stand-ins', days: 1, now: Date.now() });
+  const dnsNames = [ENTRA, 'dev.azure.com', '*.visualstudio.com', 'localhost'];
+  const certificate = await issueCertificate(authority, {
+    commonName: 'stand-ins',
+    dnsNames,
+    days: 1,
+    now: Date.now(),
+  });
+  const entra = await startEntra({
+    certificate,
+    tenants: { [TENANT_ID]: ['contoso.example'] },
+    applications: [{ clientId: CLIENT_ID, tenantId: TENANT_ID, federatedCredentials: [] }],
+    findKeys: (url) => (url === issuer ? keys : undefined),
+    now: Date.now,
+  });
+  const root = await mkdtemp(join(tmpdir(), 'ado-git-cluster-'));
+  const authorityFile = join(root, 'authority.pem');
+  await writeFile(authorityFile, authority.certificatePem);
+  const searchPath = process.env['PATH'] ?? '';
+  const members = { contoso: { [CLIENT_ID]: 'write' }, fabrikam: { [CLIENT_ID]: 'read' } } as const;
+  const azureDevOps = await startAzureDevOps({
+    certificate,
+    root,
+    organizations: await createOrganizations(root, TENANT_ID, members, searchPath),
+    findToken: (token) => entra.findToken(token),
+    now: Date.now,
+    searchPath,
+  });
+  const closeRouter = await startRouter(address, (name) => (name === ENTRA ? entra.port : azureDevOps.port));
+  const subjects = new Set<string>();
+  return {
+    authorityPem: authority.certificatePem,
+    authorityFile,
+    entra,
+    azureDevOps,
+    federate: (namespace, serviceAccount) => {
+      subjects.add(`system:serviceaccount:${namespace}:${serviceAccount}`);
+      entra.setFederatedCredentials(
+        CLIENT_ID,
+        [...subjects].map((subject) => ({ issuer, subject, audience: TOKEN_AUDIENCE })),
+      );
+    },
+    close: async () => {
+      await closeRouter();
+      await Promise.all([entra.close(), azureDevOps.close()]);
+      await rm(root, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Passes TLS connections on by the name that the client says in its first message; ends none of them itself. */
+async function startRouter(address: string, choosePort: (name: string) => number): Promise<() => Promise<void>> {
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    sockets.add(client);
+    client.once('close', () => sockets.delete(client));
+    client.on('error', () => client.destroy());
+    client.once('data', (hello: Buffer) => {
+      client.pause();
+      // The name stands in the clear in the ClientHello (RFC 6066); no other extension of these clients holds it.
+      const port = choosePort(hello.includes(ENTRA) ? ENTRA : '');
+      const upstream = connect(port, '127.0.0.1', () => {
+        upstream.write(hello);
+        client.pipe(upstream).pipe(client);
+      });
+      upstream.on('error', () => client.destroy());
+      upstream.once('close', () => client.destroy());
+      client.once('close', () => upstream.destroy());
+    });
+  });
+  server.listen(443, address);
+  await once(server, 'listening');
+  return async () => {
+    for (const socket of sockets) socket.destroy();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  };
+}

@@ -1,0 +1,180 @@
+/** The product in the cluster: image, chart, namespaces and service accounts that it serves. */
+import { spawn } from 'node:child_process';
+import { text } from 'node:stream/consumers';
+import { join } from 'node:path';
+import { INJECT, USE_LABEL, WEBHOOK_NAME } from '../../src/names.js';
+import { waitFor, type Api, type KubernetesObject } from './api.js';
+import { CLIENT_ID, TENANT_ID, type Azure } from './azure.js';
+
+const ROOT = join(import.meta.dirname, '../..');
+export const CHART = join(ROOT, 'charts/ado-git-identity');
+export const RELEASE = 'ado-git-identity';
+export const SYSTEM_NAMESPACE = 'ado-git-identity';
+export const CONFIGURATION = `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${WEBHOOK_NAME}`;
+export const SECRET = `/api/v1/namespaces/${SYSTEM_NAMESPACE}/secrets/${WEBHOOK_NAME}`;
+export const DEPLOYMENT = `/apis/apps/v1/namespaces/${SYSTEM_NAMESPACE}/deployments/${WEBHOOK_NAME}`;
+export const WEBHOOK_PODS = `/api/v1/namespaces/${SYSTEM_NAMESPACE}/pods?labelSelector=app.kubernetes.io/name%3Dado-git-identity`;
+export const IMAGE = 'cluster.local/ado-git-identity:test';
+export const WORKLOAD_IMAGE = 'cluster.local/ado-git-workload:test';
+
+/** Runs a program; throws with its output unless it ends with 0. */
+export async function run(command: string, args: readonly string[]): Promise<string> {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const ended = new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
+  const [code, output, errors] = await Promise.all([ended, text(child.stdout), text(child.stderr)]);
+  if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${String(code)}: ${output}${errors}`);
+  return output;
+}
+
+/** Builds an image of a folder and loads it into the cluster. */
+export async function loadImage(tag: string, directory: string): Promise<void> {
+  const command = process.env['CLUSTER_IMAGE_COMMAND'] ?? join(import.meta.dirname, 'kind-image.sh');
+  const [program = '', ...words] = command.split(' ');
+  await run(program, [...words, tag, directory]);
+}
+
+export async function loadImages(): Promise<void> {
+  await loadImage(IMAGE, ROOT);
+  await loadImage(WORKLOAD_IMAGE, join(import.meta.dirname, 'workload'));
+}
+
+/** Installs or upgrades the chart, and waits until it serves. */
+export async function install(azure: Azure, ...flags: readonly string[]): Promise<void> {
+  const [repository = '', tag = ''] = IMAGE.split(':');
+  await run('helm', [
+    ...[
+      'upgrade',
+      '--install',
+      RELEASE,
+      CHART,
+      '--namespace',
+      SYSTEM_NAMESPACE,
+      '--create-namespace',
+      '--wait',
+      '--timeout',
+      '120s',
+    ],
+    ...['--set', `image.repository=${repository}`, '--set', `image.tag=${tag}`, '--set', `azure.tenantId=${TENANT_ID}`],
+    ...['--set-file', `sidecar.extraCa.pem=${azure.authorityFile}`],
+    ...flags,
+  ]);
+}
+
+export async function uninstall(api: Api): Promise<void> {
+  await run('helm', ['uninstall', RELEASE, '--namespace', SYSTEM_NAMESPACE, '--wait', '--ignore-not-found']);
+  await api.remove(`/api/v1/namespaces/${SYSTEM_NAMESPACE}`);
+}
+
+/** A namespace that has opted in, with a service account `builder` that has the identity, and what git needs to trust the stand-ins. */
+export async function addNamespace(
+  api: Api,
+  azure: Azure,
+  name: string,
+  labels: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  await removeNamespace(api, name);
+  azure.federate(name, 'builder');
+  await api.apply(
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { [INJECT]: 'enabled', ...labels } } },
+    {
+      apiVersion: 'v1',
+      kind: 'ServiceAccount',
+      metadata: { name: 'builder', namespace: name, annotations: { 'azure.workload.identity/client-id': CLIENT_ID } },
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'authority', namespace: name },
+      data: { 'ca.crt': azure.authorityPem },
+    },
+  );
+}
+
+export async function removeNamespace(api: Api, name: string): Promise<void> {
+  const path = `/api/v1/namespaces/${name}`;
+  if ((await api.get(path)) === undefined) return;
+  await api.remove(path);
+  await waitFor(`the end of namespace ${name}`, 90, async () =>
+    (await api.get(path)) === undefined ? true : undefined,
+  );
+}
+
+export interface Workload {
+  /** Shell script of the app. */
+  readonly script: string;
+  /** Shell script of an init container before it. */
+  readonly init?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly spec?: Readonly<Record<string, unknown>>;
+  readonly container?: Readonly<Record<string, unknown>>;
+  readonly restartPolicy?: 'Always' | 'Never' | 'OnFailure';
+  /** Label by which a controller finds its pods. */
+  readonly app?: string;
+}
+
+/** A pod template that runs git as a user's would; only the trust in the stand-ins is the test's. */
+export function buildTemplate({
+  script,
+  init,
+  annotations,
+  spec,
+  container,
+  restartPolicy = 'Never',
+  app = 'none',
+}: Workload): Record<string, unknown> {
+  const build = (name: string, text: string): Record<string, unknown> => ({
+    name,
+    image: WORKLOAD_IMAGE,
+    imagePullPolicy: 'IfNotPresent',
+    command: ['/bin/sh', '-ec', text],
+    env: [
+      { name: 'HOME', value: '/work' },
+      { name: 'GIT_SSL_CAINFO', value: '/authority/ca.crt' },
+    ],
+    volumeMounts: [
+      { name: 'work', mountPath: '/work' },
+      { name: 'authority', mountPath: '/authority' },
+    ],
+    ...container,
+  });
+  return {
+    metadata: { labels: { [USE_LABEL]: 'true', app }, ...(annotations && { annotations }) },
+    spec: {
+      serviceAccountName: 'builder',
+      restartPolicy,
+      terminationGracePeriodSeconds: 1,
+      ...(init === undefined ? {} : { initContainers: [build('clone', init)] }),
+      containers: [build('app', script)],
+      volumes: [
+        { name: 'work', emptyDir: {} },
+        { name: 'authority', configMap: { name: 'authority' } },
+      ],
+      ...spec,
+    },
+  };
+}
+
+export function buildPod(namespace: string, name: string, workload: Workload): KubernetesObject {
+  const { metadata, spec } = buildTemplate(workload) as { metadata: object; spec: object };
+  return { apiVersion: 'v1', kind: 'Pod', metadata: { ...metadata, name, namespace }, spec };
+}
+
+/** Waits until the pod has ended, and returns its phase and the app's output. */
+export async function waitForEnd(
+  api: Api,
+  namespace: string,
+  pod: string,
+  seconds = 60,
+): Promise<{ phase: string; output: string }> {
+  const path = `/api/v1/namespaces/${namespace}/pods/${pod}`;
+  const phase = await waitFor(
+    `the end of pod ${pod}`,
+    seconds,
+    async () => {
+      const { phase } = ((await api.get(path)) as { status: { phase: string } }).status;
+      return phase === 'Succeeded' || phase === 'Failed' ? phase : undefined;
+    },
+    async () => await api.get(path),
+  );
+  return { phase, output: await api.logs(namespace, pod, 'app') };
+}

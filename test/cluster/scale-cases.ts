@@ -1,0 +1,104 @@
+/** Ten thousand service accounts, a burst, and the API server's own view of what an admission costs. */
+import type { Test } from 'tap';
+import { waitFor } from './api.js';
+import type { Cluster } from './cluster.test.js';
+import { addNamespace, removeNamespace, run, SYSTEM_NAMESPACE, WEBHOOK_PODS } from './installation.js';
+import { buildSmallPod, percentile } from './load.js';
+
+const NAMESPACE = 'ado-git-scale';
+const ACCOUNTS = 10_000;
+const BURST = 2_000;
+const PARALLEL = 100;
+const SAMPLES = 500;
+/** Of each replica, anonymous. */
+const MEMORY_LIMIT_MB = 64;
+
+export async function scaleCases(t: Test, { api, azure }: Cluster): Promise<void> {
+  await addNamespace(api, azure, NAMESPACE);
+  await inParallel(ACCOUNTS, 50, async (index) => {
+    const metadata = {
+      name: `account-${index}`,
+      namespace: NAMESPACE,
+      annotations: {
+        'azure.workload.identity/client-id': '2b6f7a10-5c4d-4e8f-9a3b-1d2c3e4f5a6b',
+        note: 'n'.repeat(200),
+      },
+    };
+    const { status, body } = await api.create({ apiVersion: 'v1', kind: 'ServiceAccount', metadata });
+    if (status !== 201) throw new Error(JSON.stringify(body));
+  });
+  await run('kubectl', ['rollout', 'restart', '-n', SYSTEM_NAMESPACE, 'deployment/ado-git-identity-webhook']);
+  await run('kubectl', [
+    'rollout',
+    'status',
+    '-n',
+    SYSTEM_NAMESPACE,
+    'deployment/ado-git-identity-webhook',
+    '--timeout=180s',
+  ]);
+  const failures: string[] = [];
+  await inParallel(BURST, PARALLEL, async (index) => {
+    const pod = buildSmallPod(NAMESPACE, `burst-${index}`);
+    const spec = { ...(pod['spec'] as object), serviceAccountName: `account-${index * 3}` };
+    const { status, body } = await api.create({ ...pod, spec }, '?dryRun=All');
+    if (status !== 201) failures.push(JSON.stringify(body));
+  });
+  t.comment(
+    `${ACCOUNTS} service accounts, a burst of ${BURST} pods at ${PARALLEL} in parallel: ${failures.length} failed`,
+  );
+  t.strictSame(failures.slice(0, 3), []);
+  const { items } = (await api.get(WEBHOOK_PODS)) as {
+    items: { metadata: { name: string }; status: { phase: string } }[];
+  };
+  for (const { metadata } of items.filter(({ status }) => status.phase === 'Running')) {
+    const script =
+      "console.log(/^Anonymous: +(\\d+)/m.exec(require('fs').readFileSync('/proc/1/smaps_rollup', 'utf8'))[1])";
+    const kilobytes = await run('kubectl', [
+      'exec',
+      '-n',
+      SYSTEM_NAMESPACE,
+      metadata.name,
+      '-c',
+      'webhook',
+      '--',
+      '/nodejs/bin/node',
+      '-e',
+      script,
+    ]);
+    const megabytes = Number(kilobytes) / 1024;
+    t.comment(`${metadata.name}: ${megabytes.toFixed(1)} MB of anonymous memory`);
+    t.ok(megabytes <= MEMORY_LIMIT_MB, 'within its memory');
+  }
+  await latency(t);
+  await removeNamespace(api, NAMESPACE);
+  await waitFor('the service accounts are gone', 60, async () =>
+    (await api.get(`/api/v1/namespaces/${NAMESPACE}`)) === undefined ? true : undefined,
+  );
+
+  async function latency(t: Test): Promise<void> {
+    const measure = async (annotations: Record<string, string>): Promise<number[]> => {
+      const times: number[] = [];
+      for (let index = 0; index < SAMPLES; index += 1) {
+        const start = performance.now();
+        await api.create(buildSmallPod(NAMESPACE, `latency-${index}`, annotations), '?dryRun=All');
+        times.push(performance.now() - start);
+      }
+      return times;
+    };
+    const without = await measure({ 'ado-git.workload.identity/inject': 'disabled' });
+    const withWebhook = await measure({});
+    const line = [0.5, 0.99]
+      .map((share) => `p${share * 100} ${(percentile(withWebhook, share) - percentile(without, share)).toFixed(1)} ms`)
+      .join(', ');
+    t.comment(`added to the creation of a pod, over ${SAMPLES}: ${line}`);
+    t.ok(percentile(withWebhook, 0.5) < 1000);
+  }
+}
+
+async function inParallel(count: number, parallel: number, action: (index: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const work = async (): Promise<void> => {
+    for (let index = next++; index < count; index = next++) await action(index);
+  };
+  await Promise.all(Array.from({ length: parallel }, work));
+}
