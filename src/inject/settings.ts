@@ -161,7 +161,7 @@ function refuseWithoutIdentity(
   const annotation = AZURE_ANNOTATION[key];
   return {
     reason: key === 'clientId' ? 'no-client-id' : 'no-tenant-id',
-    message: `${serviceAccount.description} has no annotation ${annotation}, and the chart no azure.${key}; kubectl annotate ${serviceAccountTarget} ${annotation}=${key === 'clientId' ? 'CLIENT_ID' : 'TENANT_ID'}, then create the pod again`,
+    message: `${serviceAccount.description} has no annotation ${annotation}; kubectl annotate ${serviceAccountTarget} ${annotation}=${key === 'clientId' ? 'CLIENT_ID' : 'TENANT_ID'} (or set the chart's azure.${key}), then create the pod again`,
   };
 }
 

@@ -1,7 +1,8 @@
 /**
  * The product in a real cluster, from its chart and its image. Needs KUBECONFIG, kubectl and helm, an address for the
  * stand-ins to which the cluster resolves Azure's names (CLUSTER_AZURE_IP), and a command that builds and loads an image
- * (CLUSTER_IMAGE_COMMAND, kind's by default). TEST_SOAK=whole runs the long soaks.
+ * (CLUSTER_IMAGE_COMMAND, kind's by default). TEST_SOAK=whole runs the long
+ * soaks and measures the start of pods; CLUSTER_RESTART_APISERVER_COMMAND, if set, restarts the API server.
  */
 import { join } from 'node:path';
 import t from 'tap';
@@ -13,6 +14,7 @@ import { install, loadImages, uninstall } from './installation.js';
 import { podCases } from './pod-cases.js';
 import { scaleCases } from './scale-cases.js';
 import { serveCases } from './serve-cases.js';
+import { startCases } from './start-cases.js';
 import { tokenCases } from './token-cases.js';
 
 export interface Cluster {
@@ -53,6 +55,7 @@ await install(azure, ...cluster.flags);
 
 const wholeSoak = process.env['TEST_SOAK'] === 'whole';
 if (wholeSoak) {
+  await t.test('the start of a pod', (t) => startCases(t, cluster));
   await t.test('tokens, whole', (t) => tokenCases(t, cluster, WHOLE));
 } else {
   await t.test('what users get wrong', (t) => inputCases(t, cluster));

@@ -39,6 +39,10 @@ export async function disturbanceCases(t: Test, cluster: Cluster): Promise<void>
   await disturb('deletion of the Secret', deleteSecret, 0);
   await disturb('caBundle undone', undoBundle, Infinity);
   await disturb('kill -9 of a replica', kill, 5);
+  const command = process.env['CLUSTER_RESTART_APISERVER_COMMAND'];
+  if (command === undefined)
+    t.comment('restart of the API server: skipped, CLUSTER_RESTART_APISERVER_COMMAND is not set');
+  else await disturb('restart of the API server', () => restartApiServer(command), 0);
   await removeNamespace(api, NAMESPACE);
 
   async function disturb(what: string, action: () => Promise<void>, allowed: number): Promise<void> {
@@ -63,6 +67,16 @@ export async function disturbanceCases(t: Test, cluster: Cluster): Promise<void>
     ]);
     // The last of the old replicas is still draining.
     await sleep(12_000);
+  }
+
+  async function restartApiServer(command: string): Promise<void> {
+    const [program = '', ...words] = command.split(' ');
+    await run(program, words);
+    await waitFor('the API server is back', 90, async () => {
+      const answer = await api.request('GET', '/readyz').catch(() => undefined);
+      return answer?.status === 200 ? true : undefined;
+    });
+    await sleep(15_000);
   }
 
   async function rotate(what: 'leaf' | 'ca'): Promise<void> {

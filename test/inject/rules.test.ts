@@ -78,7 +78,7 @@ const REASONS: Readonly<
   ],
   'no-tenant-id': [
     { serviceAccount: { state: 'found', annotations: { 'azure.workload.identity/client-id': CLIENT_ID } } },
-    /tenant-id, and the chart no azure\.tenantId; kubectl annotate/,
+    /tenant-id; kubectl annotate .* \(or set the chart's azure\.tenantId\)/,
   ],
   'invalid-identity': [
     { serviceAccount: { state: 'found', annotations: { 'azure.workload.identity/client-id': 'shop' } } },
