@@ -2,11 +2,9 @@
  * Plays the kubelet for an injected pod, without a container: makes its volumes below a directory, keeps the native
  * sidecar running as a real process, and runs programs with the environment of its containers.
  */
-import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Container, Pod, VolumeMount } from '../kubernetes.js';
@@ -14,7 +12,8 @@ import { CONFIG_DIRECTORY, CONFIG_FILE, IMAGE, SIDECAR_CONTAINER, SIDECAR_ENV, S
 import type { ClusterIssuer } from './cluster-issuer.js';
 import { listen } from './https-server.js';
 import { makeContainerRoot, translatePaths, writeDownwardApi, writeVolume, type DownwardApiItem } from './pod-files.js';
-import { endProgram, type Programs, type RunResult } from './process.js';
+import type { Programs, RunResult } from './process.js';
+import { supervise } from './supervisor.js';
 
 export interface KubeletOptions {
   readonly programs: Programs;
@@ -78,73 +77,35 @@ interface ServiceAccountTokenSource {
   readonly path: string;
 }
 
-/** Between the second restart and the ones after it, milliseconds; a kubelet takes longer. */
-const CRASH_PAUSE = 1000;
-
 /** Starts the pod; resolves when its containers may start: after the sidecar's startup probe, where it has one. */
 export async function startPod(options: KubeletOptions): Promise<RunningPod> {
-  const { pod, directory } = options;
+  const { pod, directory, programs } = options;
   const sidecar = findContainer(pod, SIDECAR_CONTAINER);
   const locate = (path: string): string => join(directory, path);
+  const environment = (container: string): Record<string, string> => createEnvironment(options, container);
   const renewToken = (): Promise<void> => writeTokens(options, sidecar);
   await makeContainerRoot(directory);
   await writeConfigurations(pod, directory);
   await renewToken();
 
   const port = await findFreePort();
-  const log: string[] = [];
-  let stopping = false;
-  let restarts = 0;
-  let child = startSidecar();
-
-  function startSidecar(): ChildProcess {
-    const started = startSidecarProcess(options, sidecar, port);
-    for (const stream of [started.stdout, started.stderr]) {
-      if (stream !== null) createInterface(stream).on('line', (line) => log.push(line));
-    }
-    started.once('exit', () => {
-      if (stopping) return;
-      restarts++;
-      setTimeout(restart, restarts === 1 ? 0 : CRASH_PAUSE).unref();
-    });
-    return started;
-  }
-
-  function restart(): void {
-    if (!stopping && !options.programs.haveEnded()) child = startSidecar();
-  }
-
   const probe = (path: string): Promise<number> => askEndpoint(port, path);
-  const stop = async (): Promise<number | null> => {
-    stopping = true;
-    await endProgram(child);
-    return child.exitCode;
-  };
+  const env = { ...readEnv(sidecar, directory), [SIDECAR_ENV.port]: String(port) };
+  const { log, restarts, kill, stop } = supervise(programs, findCommand(options, sidecar), env);
   const { startupProbe } = sidecar;
   while (startupProbe !== undefined && (await probe(startupProbe.httpGet?.path ?? '/')) !== 200) {
+    if (programs.haveEnded()) throw new Error('the pod was ended before it had started');
     await sleep((startupProbe.periodSeconds ?? 10) * 1000);
   }
-
-  const environment = (container: string): Record<string, string> => createEnvironment(options, container);
   return {
-    locate,
-    port,
-    log,
-    restarts: () => restarts,
-    environment,
+    ...{ locate, port, log, restarts, environment, probe, renewToken, stop },
+    killSidecar: kill,
     run: (container, [command = '', ...args], { directory: below = '', env = {}, input } = {}) =>
-      options.programs.run(command, args, {
+      programs.run(command, args, {
         env: { ...environment(container), ...env },
         cwd: locate(join('/work', below)),
         ...(input === undefined ? {} : { input }),
       }),
-    probe,
-    killSidecar: async () => {
-      const killed = child;
-      await endProgram(killed, 'SIGKILL');
-    },
-    renewToken,
-    stop,
   };
 }
 
@@ -188,15 +149,10 @@ function listMounts({ volumeMounts }: Container): readonly VolumeMount[] {
   return volumeMounts ?? [];
 }
 
-function startSidecarProcess(
-  { programs, directory, sidecarProgram }: KubeletOptions,
-  sidecar: PlayedContainer,
-  port: number,
-): ChildProcess {
-  const inImage: Readonly<Record<string, string>> = { [IMAGE.node]: process.execPath, [IMAGE.sidecar]: sidecarProgram };
-  const [command = '', ...args] = (sidecar.command ?? []).map((word) => inImage[word] ?? word);
-  const env = { ...readEnv(sidecar, directory), [SIDECAR_ENV.port]: String(port) };
-  return programs.start(command, args, { env });
+/** The container's command, with what stands in the image replaced by what stands on this machine. */
+function findCommand({ sidecarProgram }: KubeletOptions, { command = [] }: PlayedContainer): readonly string[] {
+  const here: Readonly<Record<string, string>> = { [IMAGE.node]: process.execPath, [IMAGE.sidecar]: sidecarProgram };
+  return command.map((word) => here[word] ?? word);
 }
 
 /** What a program in the container finds: of the image, of the pod, and which file git takes for the system's. */
