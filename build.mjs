@@ -36,6 +36,5 @@ await build({
   entryPoints: { webhook: 'src/webhook/main.ts', cli: 'src/cli/main.ts' },
   outdir: 'dist',
   outExtension: { '.js': '.cjs' },
-  minifySyntax: true,
-  minifyWhitespace: true,
+  minify: true,
 });

@@ -16,7 +16,8 @@ export interface Logger {
 /** Three base64url parts (a signed JWT) or one long unbroken run of base64 characters (an opaque token). */
 const TOKEN_SHAPE = /eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*|[A-Za-z0-9_~+/-]{120,}=*/g;
 /** What follows these words, up to a blank, quote or separator, is a secret whatever its shape. */
-const SECRET_VALUE = /\b(client_assertion|access_token|password|authorization|bearer|basic)(["']?\s*[=:]\s*["']?|\s+)(?!\[cut\])[^\s"'&,]{8,}/gi;
+const SECRET_VALUE =
+  /\b(client_assertion|access_token|password|authorization|bearer|basic)(["']?\s*[=:]\s*["']?|\s+)(?!\[cut\])[^\s"'&,]{8,}/gi;
 
 /** The text without anything that looks like a token or credential. */
 export function redact(text: string): string {

@@ -87,11 +87,7 @@ export function createMetrics({ now, countServiceAccounts, countInFlight }: Metr
     'End of validity of the managed authority that issues.',
   );
   const inStep = gauge('ca_bundle_in_step', '1 while the caBundle is what the managed certificates want it to be.');
-  const rotations = counter(
-    'rotations_total',
-    'Managed certificates that this replica has put into use.',
-    'kind',
-  );
+  const rotations = counter('rotations_total', 'Managed certificates that this replica has put into use.', 'kind');
   const repairs = counter('repairs_total', 'What others had undone and was put back.', 'object');
   const events = counter('events_total', 'Kubernetes Events on the owners of pods that were not injected.', 'result');
   isSynced.set(0);

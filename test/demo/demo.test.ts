@@ -5,6 +5,7 @@ import { text } from 'node:stream/consumers';
 import t, { type Test } from 'tap';
 import { describePatch } from '../../src/demo/readable.js';
 import { createScreen } from '../../src/demo/screen.js';
+import { bareNode } from '../bare-node.js';
 
 const PROGRAM = new URL('../../dist/cli.cjs', import.meta.url).pathname;
 
@@ -22,7 +23,7 @@ async function runDemo(
   meanwhile: (output: string, interrupt: () => void) => void = () => undefined,
 ): Promise<Shown> {
   const directory = t.testdir();
-  const child = spawn(process.execPath, [PROGRAM, 'demo'], {
+  const child = spawn(...bareNode(PROGRAM, 'demo'), {
     env: { PATH: process.env['PATH'] ?? '', TMPDIR: directory, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

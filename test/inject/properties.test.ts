@@ -319,7 +319,7 @@ function ourPart(pod: PodJson): unknown {
     terminationMessagePolicy: _q,
     imagePullPolicy: _r,
     ...container
-  } = sidecar as Item;
+  } = sidecar ?? { name: '' };
   return {
     sidecar: {
       ...container,

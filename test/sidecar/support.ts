@@ -12,6 +12,7 @@ import { createAuthority, issueCertificate, type KeyedCertificate } from '../../
 import { createClusterIssuer, type ClusterIssuer } from '../../src/demo/cluster-issuer.js';
 import { startEntra, type Entra, type EntraOptions } from '../../src/demo/entra.js';
 import { credentialFileName, SIDECAR_NODE_FLAGS, SIDECAR_PROCESS_ENV, TOKEN_AUDIENCE } from '../../src/names.js';
+import { bareNode } from '../bare-node.js';
 
 export const CLIENT = '11111111-2222-3333-4444-555555555555';
 export const TENANT = '99999999-8888-7777-6666-555555555555';
@@ -105,7 +106,7 @@ export async function makeWorld(t: Test, options: Partial<EntraOptions> = {}): P
     }),
     start(changes = {}, argv = []) {
       const env = world.environment(changes);
-      const child = spawn(process.execPath, [...SIDECAR_NODE_FLAGS, SIDECAR, ...argv], {
+      const child = spawn(...bareNode(...SIDECAR_NODE_FLAGS, SIDECAR, ...argv), {
         env,
         stdio: ['ignore', 'pipe', 'pipe'],
       });

@@ -22,6 +22,7 @@ import {
   writeKubeconfig,
   type Answer,
 } from './harness.js';
+import { bareNode } from '../bare-node.js';
 
 const PROGRAM = resolve(import.meta.dirname, '../../dist/webhook.cjs');
 const TOKEN = 'token-of-the-webhook';
@@ -100,7 +101,7 @@ function run(env: Environment): Run {
 
 /** Runs the built program. */
 function spawnProgram(env: Environment): Run {
-  const child = spawn(process.execPath, [PROGRAM], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(...bareNode(PROGRAM), { env, stdio: ['ignore', 'pipe', 'pipe'] });
   running.add(() => child.kill('SIGKILL'));
   return createRun(
     () => child.kill('SIGTERM'),
