@@ -1,4 +1,5 @@
 /** The chart, rendered by the real helm: what a cluster would be given, and what is refused before it is. */
+import { createHash } from 'node:crypto';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
@@ -23,6 +24,8 @@ import {
 const CHART = 'charts/ado-git-identity';
 const NAME = WEBHOOK_NAME;
 const NAMESPACE = 'release-ns';
+/** Nobody else's: it is deleted after the test. */
+const TEST_NAMESPACE = `ado-git-identity-test-${createHash('sha256').update(NAMESPACE).digest('hex').slice(0, 8)}`;
 const TENANT = '11111111-2222-3333-4444-555555555555';
 
 interface KubernetesObject {
@@ -358,8 +361,8 @@ void t.test('monitoring and network policy', options, (t) => {
 
 void t.test('helm test asks in a namespace that is served, and leaves nothing', options, (t) => {
   const hooks = render('webhook.namespaceSelector.matchLabels.team=git').filter(isHook);
-  t.match(find(hooks, 'Namespace', `${NAMESPACE}-test`).metadata, { labels: { team: 'git' } });
-  t.match(find(render(), 'Namespace', `${NAMESPACE}-test`).metadata, { labels: { [INJECT]: 'enabled' } });
+  t.match(find(hooks, 'Namespace', TEST_NAMESPACE).metadata, { labels: { team: 'git' } });
+  t.match(find(render(), 'Namespace', TEST_NAMESPACE).metadata, { labels: { [INJECT]: 'enabled' } });
   for (const { metadata } of hooks) {
     t.equal(metadata.annotations?.['helm.sh/hook-delete-policy'], 'before-hook-creation,hook-succeeded,hook-failed');
   }

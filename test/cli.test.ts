@@ -7,38 +7,18 @@ import t from 'tap';
 import { parseAllDocuments } from 'yaml';
 import { runInject, runUninject } from '../src/cli/inject.js';
 import { bareNode } from './bare-node.js';
+import { callCommand, type CommandResult } from './call-command.js';
 
 const PROGRAM = join(import.meta.dirname, '../dist/cli.cjs');
 const IDENTITY = ['--client-id', '11111111-2222-3333-4444-555555555555', '--tenant-id', 'contoso.example'];
 
-interface Run {
-  readonly code: number | null;
-  readonly output: string;
-  readonly messages: string;
-}
-
-function run(words: readonly string[], input = ''): Run {
+function run(words: readonly string[], input = ''): CommandResult {
   const { status, stdout, stderr } = spawnSync(...bareNode(PROGRAM, ...words), {
     input,
     encoding: 'utf8',
     env: { PATH: process.env['PATH'] },
   });
   return { code: status, output: stdout, messages: stderr };
-}
-
-/** As `run`, in this process. */
-async function call(command: typeof runInject, words: readonly string[], input: string): Promise<Run> {
-  let output = '';
-  let messages = '';
-  const code = await command(words, {
-    stdout: (text) => (output += text),
-    stderr: (text) => (messages += text),
-    stdin: () => Promise.resolve(input),
-    env: {},
-    stopSignal: () => new AbortController().signal,
-    isTerminal: false,
-  });
-  return { code, output, messages };
 }
 
 function parse(text: string): unknown {
@@ -150,18 +130,14 @@ const FILES: Readonly<Record<string, { readonly text: string; readonly keeps: re
 
 for (const [name, { text, keeps }] of Object.entries(FILES)) {
   void t.test(`inject and uninject: ${name}`, async (t) => {
-    const injected = await call(runInject, ['-f', '-', ...IDENTITY], text);
+    const injected = await callCommand(runInject, [...IDENTITY], text);
     t.equal(injected.code, 0);
     t.match(injected.messages, /^injected: /m);
     t.notMatch(injected.messages, 'could not be edited in place');
     for (const kept of keeps) t.ok(injected.output.includes(kept), `${JSON.stringify(kept)} is kept`);
     t.match(JSON.stringify(parse(injected.output)), 'ado-git-identity');
-    t.equal(
-      (await call(runInject, ['-f', '-', ...IDENTITY], injected.output)).output,
-      injected.output,
-      'twice is once',
-    );
-    const back = await call(runUninject, ['-f', '-'], injected.output);
+    t.equal((await callCommand(runInject, [...IDENTITY], injected.output)).output, injected.output, 'twice is once');
+    const back = await callCommand(runUninject, [], injected.output);
     t.equal(back.code, 0);
     t.strictSame(parse(back.output), parse(text));
   });
@@ -169,7 +145,7 @@ for (const [name, { text, keeps }] of Object.entries(FILES)) {
 
 void t.test('both containers of an alias are configured once', async (t) => {
   const text = POD.replace('    tty: yes', '    env: &env [{name: A, value: "1"}]\n  - name: second\n    env: *env');
-  const { output } = await call(runInject, ['-f', '-', ...IDENTITY], text);
+  const { output } = await callCommand(runInject, [...IDENTITY], text);
   const [pod] = parse(output) as [{ spec: { containers: { env: { name: string }[] }[] } }];
   const names = pod.spec.containers.map(({ env }) => env.map(({ name }) => name));
   const wanted = ['A', 'GIT_CONFIG_KEY_0', 'GIT_CONFIG_VALUE_0', 'GIT_CONFIG_COUNT'];
@@ -182,19 +158,19 @@ void t.test('what the file says of namespace and service account counts', async 
   const account =
     'apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default, annotations: {azure.workload.identity/client-id: 99999999-2222-3333-4444-555555555555}}\n---\n';
   t.match(
-    (await call(runInject, ['-f', '-', ...IDENTITY], namespace('') + POD)).messages,
+    (await callCommand(runInject, [...IDENTITY], namespace('') + POD)).messages,
     'left alone (namespace-not-enabled)',
   );
   const enabled = namespace(', labels: {ado-git.workload.identity/inject: enabled}');
   t.match(
-    (await call(runInject, ['-f', '-', ...IDENTITY], enabled + account + POD)).output,
+    (await callCommand(runInject, [...IDENTITY], enabled + account + POD)).output,
     /ADO_GIT_CLIENT_ID\s+value: 99999999-2222/,
   );
   t.match(
-    (await call(runInject, ['-f', '-', '-n', 'kube-system', ...IDENTITY], POD)).messages,
+    (await callCommand(runInject, ['-n', 'kube-system', ...IDENTITY], POD)).messages,
     'left alone (namespace-excluded)',
   );
-  t.match(await call(runInject, ['-f', '-'], POD), {
+  t.match(await callCommand(runInject, [], POD), {
     code: 0,
     output: POD,
     messages: 'use --client-id and --tenant-id',

@@ -129,6 +129,15 @@ void t.test('answers that are no refusal of the table', (t) => {
   }
   const forged = JSON.stringify({ error: 'x', error_description: 'a\u001b[2J\rb\nstate=ready' });
   t.notMatch(fail(forged, 400).message, /\p{Cc}/u, 'no control character gets through');
+  const assertion = 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl';
+  for (const key of ['error', 'error_description', 'trace_id', 'correlation_id']) {
+    const echo = JSON.stringify({ error: 'x', [key]: `you sent client_assertion=${assertion}` });
+    t.notMatch(
+      JSON.stringify(fail(echo, 400)),
+      'c2lnbmF0dXJl',
+      `an assertion that comes back in ${key} goes no further`,
+    );
+  }
   t.end();
 });
 

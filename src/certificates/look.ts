@@ -171,7 +171,10 @@ export function createLooks(options: LookOptions): Looks {
     if (own === undefined) return false;
     const { certificates, isClean } = configuration;
     // Without a sound Secret at hand nothing is taken away: other replicas may have added to it.
-    const wanted = [...new Set([...listAuthorities(own), ...(holding === undefined ? certificates : [])])];
+    const authorities = [...listAuthorities(own), ...(holding === undefined ? certificates : [])];
+    // What is served must stay verifiable, whatever stands in the Secret now.
+    if (served !== undefined && served.end > now()) authorities.push(served.authorityPem);
+    const wanted = [...new Set(authorities)];
     const isInStep =
       isClean && wanted.length === certificates.length && wanted.every((pem) => certificates.includes(pem));
     if (isInStep) return true;

@@ -104,7 +104,7 @@ function decideSound(view: View, { holding, rotate, isOwned }: SecretView & { re
   const { authority, leaf, next } = holding;
   if (rotate === 'ca' && leaf.authorityPem === authority.certificatePem) return { do: 'replace', holding };
   if (next !== undefined && !isDue(next, now)) {
-    if (isKnownEverywhere(view, next)) return { do: 'promote', holding };
+    if (isKnownEverywhere(view, next, leaf.end <= now)) return { do: 'promote', holding };
   } else if (next !== undefined || rotate === 'leaf' || isDue(leaf, now)) {
     const livesLongEnough = authority.end - now >= view.settings.leafDays * DAY;
     return { do: livesLongEnough ? 'issue' : 'replace', holding };
@@ -115,8 +115,9 @@ function decideSound(view: View, { holding, rotate, isOwned }: SecretView & { re
   return isOwned ? NOTHING : { do: 'write', why: 'own', holding };
 }
 
-function isKnownEverywhere({ known, ...view }: View, next: Leaf): boolean {
-  const overlap = view.settings.overlapSeconds * 1000;
+/** @param isUrgent what is served has ended: nobody is served by waiting longer. */
+function isKnownEverywhere({ known, ...view }: View, next: Leaf, isUrgent: boolean): boolean {
+  const overlap = isUrgent ? FIRST_USE_MS : view.settings.overlapSeconds * 1000;
   if (seenFor(view, next) < overlap) return false;
   if (known?.certificatePem !== next.certificatePem) return false;
   return known.isIssuedHere || view.now - known.since >= overlap + ISSUER_FIRST_MS;

@@ -1,5 +1,6 @@
 /** Where a server's certificate comes from. Whoever serves TLS knows this alone, not the files or the Secret behind it. */
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
 import { describeError, ProductError } from '../errors.js';
 import type { KeyedCertificate } from './authority.js';
 
@@ -39,6 +40,10 @@ export function checkPair(pair: KeyedCertificate, names: PairNames): number {
       `the key in ${names.key} does not belong to the certificate in ${names.certificate} (${certificate.subject.replaceAll('\n', ', ')}): give the key that the certificate was issued for; the server's own certificate stands first in its file`,
     );
   }
+  // OpenSSL refuses more than it parses: keys that are too short, a chain with a bad second block.
+  parse(`${names.certificate} can't be served`, () =>
+    createSecureContext({ cert: pair.certificatePem, key: pair.keyPem }),
+  );
   return Date.parse(certificate.validTo);
 }
 

@@ -16,7 +16,7 @@ import {
   type YAMLMap,
 } from 'yaml';
 import { splitPointer, type Operation } from '../inject/index.js';
-import { readYaml } from './yaml-file.js';
+import { readYaml } from './yaml-read.js';
 
 /** The text of one document after the operations. Aliases and merge keys, if there are any, are written out. */
 export function editYaml(text: string, operations: readonly Operation[]): string {

@@ -1,9 +1,10 @@
 /** A file of YAML or JSON documents that is changed in places: documents that are not touched come out byte for byte. */
 import { isDeepStrictEqual } from 'node:util';
-import { parseDocument, stringify } from 'yaml';
-import { describeError, ProductError } from '../errors.js';
+import { stringify } from 'yaml';
+import { ProductError } from '../errors.js';
 import { applyOperations, type Operation } from '../inject/index.js';
 import { editYaml } from './yaml-edit.js';
+import { readYaml } from './yaml-read.js';
 
 /** One document of a file. */
 export interface FileDocument {
@@ -49,32 +50,6 @@ function splitDocuments(text: string): string[] {
     part += line;
   }
   return part === '' ? parts : [...parts, part];
-}
-
-interface Reading {
-  readonly value?: unknown;
-  readonly error?: { readonly message: string; readonly position: number };
-}
-
-/** Reads one document as Kubernetes' tools do: YAML 1.1, in which `0644` is 420 and `yes` is true, but no dates or times. */
-export function readYaml(text: string): Reading {
-  const document = parseDocument(text, {
-    version: '1.1',
-    prettyErrors: false,
-    customTags: (tags) =>
-      tags.filter((tag) => typeof tag === 'string' || (!tag.tag.endsWith(':timestamp') && tag.format !== 'TIME')),
-  });
-  const [error] = document.errors;
-  if (error !== undefined) return { error: { message: error.message, position: error.pos[0] } };
-  try {
-    const value: unknown = document.toJS();
-    // Aliases share objects; here each place is one of its own.
-    return {
-      value: value === null || value === undefined ? undefined : (JSON.parse(JSON.stringify(value)) as unknown),
-    };
-  } catch (failure) {
-    return { error: { message: describeError(failure), position: 0 } };
-  }
 }
 
 /** The document's text after the operations, and whether its comments and spelling could be kept. */

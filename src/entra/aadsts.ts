@@ -2,7 +2,7 @@
  * The catalogue of Entra's refusals. They are classed by their AADSTS number alone: the same number comes with various
  * HTTP statuses and `error` values.
  */
-import { AZURE_ANNOTATION, AZURE_DEVOPS_SCOPE, PRODUCT, TOKEN_AUDIENCE, TOKEN_LIFETIME } from '../names.js';
+import { ANNOTATION, AZURE_ANNOTATION, AZURE_DEVOPS_SCOPE, PRODUCT, TOKEN_AUDIENCE, TOKEN_LIFETIME } from '../names.js';
 import type { AnswerClass } from './failure.js';
 import type { Presented } from './identity.js';
 
@@ -52,8 +52,8 @@ function command(verb: 'create' | 'update', { claims }: Presented): string {
 }
 
 const origin = (shown: Presented): string =>
-  `They come from the annotations ${AZURE_ANNOTATION.clientId} and ${AZURE_ANNOTATION.tenantId} of ${nameAccount(shown)}, ` +
-  "or from the chart's azure.clientId and azure.tenantId.";
+  `They come from the annotations ${ANNOTATION.clientId} and ${ANNOTATION.tenantId} of the pod or of ${nameAccount(shown)}, ` +
+  `else from ${AZURE_ANNOTATION.clientId} and ${AZURE_ANNOTATION.tenantId} there, else from the chart's azure.clientId and azure.tenantId.`;
 
 const noMatchYet: Row = {
   class: 'propagation',

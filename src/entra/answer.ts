@@ -2,6 +2,7 @@
 import { asksForRereading, classify } from './aadsts.js';
 import { localFailure, toOneLine, type AnswerClass, type Failure } from './failure.js';
 import type { Presented } from './identity.js';
+import { redact } from '../log.js';
 
 /** What came over the wire, before anything is made of it. */
 export interface RawAnswer {
@@ -82,17 +83,17 @@ function parseRefusal(raw: RawAnswer, body: Body | undefined, shown: Presented, 
     ...(retryAfter === undefined ? {} : { retryAfter }),
     ...(raw.status === 429 ? { throttled: true } : {}),
   };
-  const description = toText(body?.['error_description']);
+  const description = toClean(body?.['error_description']);
   const numbers = listAadstsNumbers(body, description);
   const aadsts = numbers.find((number) => classify(number, shown) !== undefined) ?? numbers[0];
   const known = aadsts === undefined ? undefined : classify(aadsts, shown);
-  const error = toText(body?.['error']);
+  const error = toClean(body?.['error']);
   if (aadsts === undefined && error === undefined && !isPassing(raw.status)) {
     return { ...refuseForeignAnswer(raw, shown), ...common };
   }
   const detail = description?.split(/\r?\n/, 1)[0];
-  const traceId = toText(body?.['trace_id']);
-  const correlationId = toText(body?.['correlation_id']);
+  const traceId = toClean(body?.['trace_id']);
+  const correlationId = toClean(body?.['correlation_id']);
   const code = aadsts === undefined ? `http-${raw.status}` : `AADSTS${aadsts}`;
   const sentence = known?.sentence ?? describeUnknown(raw.status, error, detail, shown);
   return {
@@ -163,6 +164,12 @@ function parseJsonObject(text: string): Body | undefined {
 
 function toText(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+/** What stands between may echo the request: nothing that looks like a token goes on from here. */
+function toClean(value: unknown): string | undefined {
+  const text = toText(value);
+  return text === undefined ? undefined : redact(text);
 }
 
 /** Entra gives numbers; some authorities give them as text. */

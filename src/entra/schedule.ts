@@ -26,7 +26,7 @@ export interface Circumstances {
 const CONFIG_PAUSE = 60;
 const SLOW_PAUSE = 300;
 /** A server may ask for any wait; beyond this it is taken for nonsense. */
-const MAX_RETRY_AFTER = 3600;
+const MAX_RETRY_AFTER = 86_400;
 
 /** Seconds from a failure to the next exchange. `Retry-After` is obeyed on 429; elsewhere it can't pass the back-off's limit. */
 export function choosePause(failure: Failure, circumstances: Circumstances): number {

@@ -1,4 +1,4 @@
-/** Who is injected, and why not. The reasons are a closed list: logs, metrics, Events, the CLI and the documentation share them. */
+/** Who is injected, and why not, with the sentence for each reason. */
 import { GITCONFIG_PATH, GITCONFIG_SYSTEM_PATH } from '../git/config.js';
 import type { Pod } from '../kubernetes.js';
 import {
@@ -17,77 +17,16 @@ import {
 } from '../names.js';
 import { isEarlierPass, listUserContainers, readTexts, type Place } from './pod.js';
 import { cut } from './sentences.js';
+import {
+  DENIED_REASONS,
+  PASSING_REASONS,
+  type Reason,
+  type Refused,
+  type RefusalReason,
+  type SkipReason,
+  type Skipped,
+} from './reasons.js';
 import type { Settings } from './settings.js';
-
-/** Nothing is amiss: the pod is not meant to be injected, and nothing is said. */
-export const SKIP_REASONS = [
-  'not-labelled',
-  'namespace-not-enabled',
-  'namespace-excluded',
-  'disabled',
-  'mirror-pod',
-] as const;
-export type SkipReason = (typeof SKIP_REASONS)[number];
-
-/** The pod can't be served. A pod that asks by name is denied, another is admitted unchanged with a warning. */
-export const LASTING_REASONS = [
-  'malformed-pod',
-  'windows',
-  'no-containers',
-  'no-service-account',
-  'no-client-id',
-  'no-tenant-id',
-  'invalid-identity',
-  'not-available',
-  'name-taken',
-  'path-taken',
-  'port-taken',
-  'startup-without-network',
-  'settings-too-large',
-] as const;
-export type LastingReason = (typeof LASTING_REASONS)[number];
-
-/** What its author wrote into an annotation of the group can't be done: always denied. */
-export const DENIED_REASONS = ['invalid-annotation', 'not-enforceable', 'reserved-annotation'] as const;
-export type DeniedReason = (typeof DENIED_REASONS)[number];
-
-/** A cause that passes by itself: always denied with code 503, so that controllers try again. */
-export const PASSING_REASONS = ['service-account-unavailable'] as const;
-export type PassingReason = (typeof PASSING_REASONS)[number];
-
-export type RefusalReason = LastingReason | DeniedReason | PassingReason;
-export type Reason = SkipReason | RefusalReason;
-
-/** What the author of an injected pod should know. */
-export const WARNING_CODES = [
-  'unknown-annotation',
-  'unknown-container',
-  'env-channel-left-alone',
-  'system-channel-left-alone',
-  'system-file-hidden',
-  'startup-proceeds',
-] as const;
-export type WarningCode = (typeof WARNING_CODES)[number];
-
-export interface Warning {
-  readonly code: WarningCode;
-  readonly message: string;
-}
-
-export interface Skipped {
-  readonly kind: 'skipped';
-  readonly reason: SkipReason;
-  readonly message: string;
-}
-
-export interface Refused {
-  readonly kind: 'refused';
-  readonly reason: RefusalReason;
-  /** Names the object, the field, the bad value and what mends it. */
-  readonly message: string;
-  /** `deny`: the pod is not created. `retry`: nor is it, with code 503. `admit`: it is created unchanged, with the message as warning. */
-  readonly answer: 'deny' | 'retry' | 'admit';
-}
 
 /**
  * Whether the pod is meant to be injected at all. The webhook's configuration asks the same of the API server; here it

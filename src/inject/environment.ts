@@ -3,7 +3,7 @@ import { GITCONFIG_PATH, GITCONFIG_SYSTEM_PATH } from '../git/config.js';
 import type { Container, EnvVar, PodSpec, VolumeMount } from '../kubernetes.js';
 import { ANNOTATION, CONFIG_DIRECTORY, CONFIG_FILE, STATE_DIRECTORY, SYSTEM_GITCONFIG, VOLUME } from '../names.js';
 import type { Channel } from './annotation-values.js';
-import type { Warning, WarningCode } from './decide.js';
+import type { Warning, WarningCode } from './reasons.js';
 import type { ListEdit } from './patch.js';
 import { isStillOurs } from './same.js';
 import { cut, quote } from './sentences.js';

@@ -2,25 +2,16 @@
 import type { Container, Pod } from '../kubernetes.js';
 import { ANNOTATION, AZURE_ANNOTATION, MAX_CONFIG_BYTES } from '../names.js';
 import { buildPatch, renderTexts, type Plans } from './build.js';
-import {
-  decideAnswer,
-  decideToSkip,
-  findMeshProxy,
-  findPodObstacle,
-  findSettingsObstacle,
-  type Refused,
-  type RefusalReason,
-  type Skipped,
-  type Warning,
-} from './decide.js';
+import { decideAnswer, decideToSkip, findMeshProxy, findPodObstacle, findSettingsObstacle } from './decide.js';
 import { planChannels, withoutOurEnv } from './environment.js';
 import { ListEdit, type Operation } from './patch.js';
 import { asPod, describePod, findPodProblem, isEarlierPass, listUserContainers, readTexts, type Place } from './pod.js';
 import { findMalformed, isReadFromServiceAccount, resolveSettings, type Defaults, type Settings } from './settings.js';
+import type { Refused, RefusalReason, Skipped, Warning } from './reasons.js';
 import { list } from './sentences.js';
 import type { Status } from './status.js';
 
-export * from './decide.js';
+export * from './reasons.js';
 export { pointer, type Operation } from './patch.js';
 export { describePod } from './pod.js';
 export { STANDARD_DEFAULTS, type Defaults } from './settings.js';

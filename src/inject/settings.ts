@@ -14,7 +14,7 @@ import {
   type Startup,
 } from '../names.js';
 import { AZURE_READERS, READERS, type Channel, type Reader, type SidecarResources } from './annotation-values.js';
-import type { RefusalReason, Warning } from './decide.js';
+import type { RefusalReason, Warning } from './reasons.js';
 import { findNearest } from './nearest.js';
 import { cut, quote } from './sentences.js';
 

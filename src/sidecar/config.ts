@@ -2,7 +2,7 @@
 import { X509Certificate } from 'node:crypto';
 import { ConfigurationError, describeError } from '../errors.js';
 import type { Identity } from '../entra/identity.js';
-import { isGuid, isTenant } from '../git/azure-devops-names.js';
+import { isGuid, isOrganizationName, isTenant } from '../git/azure-devops-names.js';
 import {
   DEFAULT_AUTHORITY_HOST,
   DEFAULT_SIDECAR_PORT,
@@ -71,10 +71,7 @@ export function readSidecarConfig(environment: Environment): SidecarConfig {
     port: readPort(read(SIDECAR_ENV.port), report),
     startup: choose(SIDECAR_ENV.startup, STARTUPS, 'proceed'),
     mode,
-    organizations: (read(SIDECAR_ENV.organizations) ?? '')
-      .split(',')
-      .map((name) => name.trim())
-      .filter((name) => name !== ''),
+    organizations: readOrganizations(read(SIDECAR_ENV.organizations), report),
     logLevel: choose(SIDECAR_ENV.logLevel, LOG_LEVELS, 'info'),
     extraCa: readExtraCa(read(SIDECAR_ENV.extraCa), report),
     proxy: readProxy(read, identity.authority, report),
@@ -115,12 +112,13 @@ function readAuthority(value: string | undefined, report: Report): string {
   const url = parseUrl(value);
   if (url?.protocol === 'https:' && /^https:\/\/[^/?#@\\]+\/*$/i.test(value)) return url.origin;
   report(
-    `${SIDECAR_ENV.authorityHost} is ${show(value)}; it must be an https origin without path, query or password, such as ${DEFAULT_AUTHORITY_HOST}.`,
+    `${SIDECAR_ENV.authorityHost} is ${value.includes('@') ? 'not usable (not shown, as it may hold a password)' : show(value)}; it must be an https origin without path, query or password, such as ${DEFAULT_AUTHORITY_HOST}.`,
   );
   return DEFAULT_AUTHORITY_HOST;
 }
 
-function readPort(value: string | undefined, report: Report): number {
+/** Also for the probe, which is a process of its own. */
+export function readPort(value: string | undefined, report: Report): number {
   if (value === undefined) return DEFAULT_SIDECAR_PORT;
   const port = /^\d{1,5}$/.test(value) ? Number(value) : -1;
   if (port === NO_PORT || (port >= MIN_PORT && port <= MAX_PORT)) return port;
@@ -130,15 +128,25 @@ function readPort(value: string | undefined, report: Report): number {
   return DEFAULT_SIDECAR_PORT;
 }
 
+function readOrganizations(value: string | undefined, report: Report): readonly string[] {
+  const names = (value ?? '').split(',').map((name) => name.trim());
+  const wrong = value === undefined ? undefined : names.find((name) => !isOrganizationName(name));
+  if (wrong !== undefined) {
+    report(`${SIDECAR_ENV.organizations} holds ${show(wrong)}, which is not the name of an organization.`);
+  }
+  return value === undefined ? [] : names;
+}
+
 function readExtraCa(value: string | undefined, report: Report): ExtraCa | undefined {
   if (value === undefined) return undefined;
-  if (!value.startsWith('-----BEGIN')) return { kind: 'file', path: value };
+  // Text before the first block is a comment, as openssl writes them.
+  if (!value.includes('-----BEGIN ')) return { kind: 'file', path: value };
   try {
     checkAuthorities(value);
     return { kind: 'pem', pem: value };
   } catch (error) {
     report(
-      `${SIDECAR_ENV.extraCa} begins like PEM but holds no certificate that can be read (${describeError(error)}); set it to PEM certificates or to a file's path.`,
+      `${SIDECAR_ENV.extraCa} looks like PEM but holds no certificate that can be read (${describeError(error)}); set it to PEM certificates or to a file's path.`,
     );
     return undefined;
   }

@@ -65,11 +65,11 @@ function parseCredential(text: string): Credential | undefined {
   return { token: match[2], expiresAt: Number(match[3]) };
 }
 
-/** Nothing that the sidecar reads is longer, bytes. */
+/** Longer than any token or credential, bytes. */
 const MAX_TEXT_BYTES = 128 * 1024;
 
-/** The file's text, or `undefined` where it is not there. Other errors are thrown; of an endless file the beginning is read. */
-export function readText(path: string): string | undefined {
+/** The file's text, or `undefined` where it is not there. Other errors are thrown; of a longer file the beginning is read. */
+export function readText(path: string, maxBytes = MAX_TEXT_BYTES): string | undefined {
   let file: number;
   try {
     file = openSync(path, 'r');
@@ -80,7 +80,7 @@ export function readText(path: string): string | undefined {
   try {
     const parts: Buffer[] = [];
     let length = 0;
-    while (length < MAX_TEXT_BYTES) {
+    while (length < maxBytes) {
       const part = Buffer.alloc(8192);
       const count = readSync(file, part);
       if (count === 0) break;

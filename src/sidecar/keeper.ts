@@ -1,6 +1,6 @@
 /** Keeps a valid token in the state directory: when to ask, what to keep, what to tell. */
 import { judgeRepetition, type Answer } from '../entra/answer.js';
-import { canWaitingMend, type Failure, type FailureClass } from '../entra/failure.js';
+import { canWaitingMend, localFailure, type Failure, type FailureClass } from '../entra/failure.js';
 import { choosePause } from '../entra/schedule.js';
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
@@ -25,7 +25,7 @@ export interface KeeperOptions {
 }
 
 /** Timers are never longer, milliseconds: a clock that was set, or a machine that slept, is noticed within this time. */
-const MAX_SLEEP = 30_000;
+const MAX_SLEEP = 5_000;
 /** A directory that can't be written is tried again after this time, milliseconds. */
 const STORE_PAUSE = 5_000;
 /** A file whose token claims to live longer is not believed, milliseconds. */
@@ -46,6 +46,7 @@ export class Keeper {
   private failure: (Failure & { readonly at: number }) | undefined;
   private failuresInRow = 0;
   private isAsking = false;
+  private isClean = false;
   /** After a failure: when to ask again, by the clock that does not jump. */
   private pausedUntil: number | undefined;
   /** The same for people, or when the token is renewed; milliseconds since 1970. */
@@ -71,9 +72,9 @@ export class Keeper {
 
   /** Adopts what an earlier run left and tells the first state; nothing is asked yet. */
   open(): void {
-    const { directory } = this.options;
     this.store(() => this.adopt());
-    this.store(() => directory.clean(this.credentialFile));
+    this.clean();
+    if (this.storeProblem !== undefined) this.logStoreProblem();
     this.tell();
   }
 
@@ -111,7 +112,7 @@ export class Keeper {
   describe(): Situation {
     return {
       identity: this.options.config.identity,
-      expiresAt: this.served?.endsAt.now,
+      expiresAt: this.isReady() ? this.served?.endsAt.now : undefined,
       lostAt: this.lost?.now,
       renewAt: this.nextAskAt,
       lastExchangeAt: this.lastSuccessAt,
@@ -129,6 +130,11 @@ export class Keeper {
   /** Tells git to end at once, with this reason: the sidecar itself can't go on. */
   giveUp(message: string): void {
     if (!this.isReady()) this.tellHelper({ state: 'failed', message });
+  }
+
+  /** Removes what other identities and killed writers left; tried again until it succeeds. */
+  private clean(): void {
+    this.isClean = this.store(() => this.options.directory.clean(this.credentialFile));
   }
 
   private adopt(): void {
@@ -149,7 +155,9 @@ export class Keeper {
     this.isAsking = true;
     collectGarbage();
     const sent = { now: clock.now(), elapsed: clock.elapsed() };
-    const answer = await ask();
+    const answer = await ask().catch((error: unknown): Answer => {
+      return { kind: 'failure', failure: localFailure('transport', 'internal', describeError(error)) };
+    });
     this.isAsking = false;
     if (answer.kind === 'token') this.take(answer, sent);
     else this.fail(answer.failure);
@@ -194,6 +202,7 @@ export class Keeper {
     if (this.served === undefined || this.isReady()) return;
     this.lost = { now: this.served.endsAt.now, elapsed: clock.elapsed() };
     this.served = undefined;
+    this.failuresInRow = 0;
     logger.error('the token has ended and there is no new one', { endedAt: toTime(this.lost.now) });
   }
 
@@ -216,6 +225,7 @@ export class Keeper {
     this.tellHelper(judge(this.describe()));
     this.replace(STATE_FILE.status, this.formatStatus());
     if (this.served === undefined) this.store(() => directory.remove(this.credentialFile));
+    if (!this.isClean) this.clean();
   }
 
   private logStoreProblem(): void {

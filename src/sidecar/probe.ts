@@ -1,7 +1,7 @@
 /** The exec probe: asks the running sidecar over its socket, where a port can't be probed. */
 import { get } from 'node:http';
-import { NO_PORT, SIDECAR_ENV, STATE_DIRECTORY } from '../names.js';
-import type { Environment } from './config.js';
+import { SIDECAR_ENV, STATE_DIRECTORY } from '../names.js';
+import { readPort, type Environment } from './config.js';
 import { locate } from './endpoints.js';
 
 export const PROBES = ['healthz', 'startz', 'readyz'] as const;
@@ -13,7 +13,8 @@ const DEADLINE = 5_000;
 /** Whether the sidecar of this environment answers the probe with 200. */
 export async function probe(name: Probe, environment: Environment): Promise<boolean> {
   const directory = environment[SIDECAR_ENV.directory] ?? STATE_DIRECTORY;
-  const port = Number(environment[SIDECAR_ENV.port] ?? NO_PORT);
+  const written = environment[SIDECAR_ENV.port]?.trim() ?? '';
+  const port = readPort(written === '' ? undefined : written, () => undefined);
   return await new Promise<boolean>((resolve) => {
     const request = get({ ...locate({ directory, port }), path: `/${name}`, timeout: DEADLINE }, (response) => {
       response.resume();

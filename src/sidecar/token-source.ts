@@ -78,9 +78,12 @@ function followExtraCa(extraCa: ExtraCa | undefined, logger: Logger): () => Secu
 type Authorities =
   { readonly pem: string; readonly problem?: undefined } | { readonly pem?: undefined; readonly problem: string };
 
+/** A ConfigMap holds no more; a bundle of all public roots has a fifth of it. */
+const MAX_AUTHORITIES_BYTES = 1024 * 1024;
+
 function readAuthorities(path: string): Authorities {
   try {
-    const pem = readText(path);
+    const pem = readText(path, MAX_AUTHORITIES_BYTES);
     if (pem === undefined) return { problem: `${path} is not there` };
     checkAuthorities(pem);
     return { pem };

@@ -42,7 +42,7 @@ export async function openCertificates(options: CertificateOptions): Promise<Cer
     };
   }
   const managed = await startManagedCertificates({
-    ...{ api, log, now, sleep, random: Math.random, observer: metrics.managedCertificates },
+    ...{ api, log, now, sleep, random: Math.random, observer: metrics.observeManagedCertificates() },
     ...{ namespace: tls.namespace, podName: tls.podName, settings: tls.rotation },
   });
   const secret = `the Secret ${tls.namespace}/${WEBHOOK_NAME}`;

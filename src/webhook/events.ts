@@ -39,7 +39,7 @@ export function createEventRecorder(
 ): (outcome: Outcome, request: AdmissionRequest) => void {
   const { api, log, now, count } = options;
   const said = new Map<string, number>();
-  const waiting: { readonly path: string; readonly event: unknown }[] = [];
+  const waiting: { readonly key: string; readonly path: string; readonly event: unknown }[] = [];
   let isSending = false;
 
   const wasSaidLately = (key: string): boolean => {
@@ -63,6 +63,7 @@ export function createEventRecorder(
         count('sent');
       } catch (error) {
         count('failed');
+        said.delete(next.key);
         log.warn('an Event could not be sent', { cause: describeError(error) });
       }
     }
@@ -74,12 +75,13 @@ export function createEventRecorder(
     const owner = findController(pod);
     if (owner === undefined) return;
     const key = `${owner.uid} ${outcome.reason}`;
-    if (wasSaidLately(key)) return;
     if (waiting.length >= MAX_WAITING) {
       count('dropped');
       return;
     }
+    if (wasSaidLately(key)) return;
     waiting.push({
+      key,
       path: `/api/v1/namespaces/${encodeURIComponent(namespace)}/events`,
       event: writeEvent(owner, namespace, outcome, key, now()),
     });

@@ -1,13 +1,14 @@
 /** The webhook's series: few labels, no identities or names in them. */
 import type { CertificateObserver } from '../certificates/managed.js';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Reason } from '../inject/decide.js';
+import type { Reason } from '../inject/reasons.js';
 import type { ReflectorObserver } from './reflector.js';
 import type { AdmissionResult } from './review.js';
 import type { LiveReadResult } from './service-accounts.js';
 
 export interface Metrics {
-  readonly managedCertificates: CertificateObserver;
+  /** Called where certificates are managed: elsewhere these series would stand at 0 and alarm. */
+  readonly observeManagedCertificates: () => CertificateObserver;
   readonly registry: Registry;
   /** @param seconds from the first byte of the request to the answer. */
   readonly countAdmission: (result: AdmissionResult, reason: Reason | '', seconds: number) => void;
@@ -82,13 +83,6 @@ export function createMetrics({ now, countServiceAccounts, countInFlight }: Metr
     'Changes of the certificate: used, or refused as unfit.',
     'result',
   );
-  const authorityEnd = gauge(
-    'authority_expiry_timestamp_seconds',
-    'End of validity of the managed authority that issues.',
-  );
-  const inStep = gauge('ca_bundle_in_step', '1 while the caBundle is what the managed certificates want it to be.');
-  const rotations = counter('rotations_total', 'Managed certificates that this replica has put into use.', 'kind');
-  const repairs = counter('repairs_total', 'What others had undone and was put back.', 'object');
   const events = counter('events_total', 'Kubernetes Events on the owners of pods that were not injected.', 'result');
   isSynced.set(0);
 
@@ -102,13 +96,22 @@ export function createMetrics({ now, countServiceAccounts, countInFlight }: Metr
     countCertificateReload: (result) => reloads.inc({ result }),
     setCertificateEnd: (end) => certificateEnd.set(end / 1000),
     countEvent: (result) => events.inc({ result }),
-    managedCertificates: {
-      rotated: (kind) => rotations.inc({ kind }),
-      repaired: (object) => repairs.inc({ object }),
-      looked: ({ authorityEnd: end, isBundleInStep }) => {
-        inStep.set(isBundleInStep ? 1 : 0);
-        if (end !== undefined) authorityEnd.set(end / 1000);
-      },
+    observeManagedCertificates: () => {
+      const authorityEnd = gauge(
+        'authority_expiry_timestamp_seconds',
+        'End of validity of the managed authority that issues.',
+      );
+      const inStep = gauge('ca_bundle_in_step', '1 while the caBundle is what the managed certificates want it to be.');
+      const rotations = counter('rotations_total', 'Managed certificates that this replica has put into use.', 'kind');
+      const repairs = counter('repairs_total', 'What others had undone and was put back.', 'object');
+      return {
+        rotated: (kind) => rotations.inc({ kind }),
+        repaired: (object) => repairs.inc({ object }),
+        looked: ({ authorityEnd: end, isBundleInStep }) => {
+          inStep.set(isBundleInStep ? 1 : 0);
+          if (end !== undefined) authorityEnd.set(end / 1000);
+        },
+      };
     },
     reflector: {
       synced: () => {

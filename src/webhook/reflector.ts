@@ -56,6 +56,8 @@ const GONE = 410;
 /** The resource version that the watch should go on from is too old: only a new list helps. */
 class ExpiredError extends Error {}
 
+const FAILURES_BEFORE_LIST = 5;
+
 /** Runs until the signal is aborted. Never rejects. */
 export async function reflectServiceAccounts(options: ReflectorOptions): Promise<void> {
   const { signal, log, observer, sleep, random } = options;
@@ -81,7 +83,8 @@ export async function reflectServiceAccounts(options: ReflectorOptions): Promise
       if (isAborted(signal)) return;
       failures += 1;
       const isExpired = error instanceof ExpiredError;
-      if (isExpired) version = undefined;
+      // Whatever else keeps it from going on, a new list mends it.
+      if (isExpired || failures % FAILURES_BEFORE_LIST === 0) version = undefined;
       observer.restarted(isExpired ? 'expired' : 'failed');
       log.warn('the watch of the service accounts broke; admissions go on with what is known', {
         cause: describeError(error),

@@ -3,7 +3,7 @@
  * outcome in, the response out. https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
  */
 import type { Outcome } from '../inject/index.js';
-import { DENIED_REASONS, type RefusalReason } from '../inject/decide.js';
+import { DENIED_REASONS, type RefusalReason } from '../inject/reasons.js';
 import { MAX_WARNING_LENGTH, PRODUCT } from '../names.js';
 
 /** The API server sends reviews of up to 7 MiB; the envelope round the object may add a little. */

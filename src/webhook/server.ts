@@ -99,16 +99,24 @@ function serverOptions({ certificatePem, keyPem }: KeyedCertificate): ServerOpti
     cert: certificatePem,
     key: keyPem,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    headersTimeout: 10_000,
-    requestTimeout: 30_000,
+    // Counted from the connection on: shorter, connections that the API server keeps in stock would be closed from here.
+    headersTimeout: KEEP_ALIVE_MS,
+    requestTimeout: KEEP_ALIVE_MS,
     handshakeTimeout: 10_000,
   };
 }
+
+/** Of the API server, a review of 7 MiB comes within a fraction of it. */
+const BODY_MS = 10_000;
 
 /** All of the body, or the error that answers with 413; what is too much is read and dropped by node itself. */
 async function readBody(payload: IncomingMessage, limit: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
+  // Its place among the admissions under way is taken already: who sends nothing must not keep it.
+  const late = Object.assign(new Error(`the body did not come within ${BODY_MS / 1000} s`), { statusCode: 408 });
+  const timer = setTimeout(() => payload.destroy(late), BODY_MS);
+  payload.once('close', () => clearTimeout(timer));
   for await (const chunk of payload.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     length += chunk.length;
     if (length > limit) {
@@ -121,6 +129,7 @@ async function readBody(payload: IncomingMessage, limit: number): Promise<Buffer
     }
     chunks.push(chunk);
   }
+  clearTimeout(timer);
   return Buffer.concat(chunks, length);
 }
 

@@ -34,14 +34,15 @@ export interface ServiceAccountsOptions {
  */
 export function createServiceAccounts(options: ServiceAccountsOptions): ServiceAccounts {
   const { api, cache, onLiveRead, now, budgetMs = LIVE_READ_BUDGET_MS } = options;
-  const reads = new Map<string, Promise<ServiceAccountLookup>>();
+  /** Reads that wait for their turn, and until when somebody waits for them. */
+  const unsent = new Map<string, { readonly read: Promise<ServiceAccountLookup>; wantedUntil: number }>();
   const takeTurn = createTurns(MAX_LIVE_READS);
 
-  const readLive = async (namespace: string, name: string): Promise<ServiceAccountLookup> => {
-    const deadline = now() + budgetMs;
+  const readLive = async (namespace: string, name: string, key: string): Promise<ServiceAccountLookup> => {
     const giveBack = await takeTurn();
+    const remaining = (unsent.get(key)?.wantedUntil ?? 0) - now();
+    unsent.delete(key);
     try {
-      const remaining = deadline - now();
       if (remaining <= 0) return unavailable('too many reads of service accounts are under way');
       const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/serviceaccounts/${encodeURIComponent(name)}`;
       const { status, body } = await api.get(path, remaining);
@@ -56,14 +57,17 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
     }
   };
 
-  /** Admissions that ask for the same account at the same time share one read. */
+  /** Admissions that ask for the same account share one read until it is sent: what is sent may be older than the question. */
   const share = (namespace: string, name: string): Promise<ServiceAccountLookup> => {
     const key = `${namespace}/${name}`;
-    let read = reads.get(key);
-    if (read === undefined) {
-      read = readLive(namespace, name).finally(() => reads.delete(key));
-      reads.set(key, read);
+    const wantedUntil = now() + budgetMs;
+    const waiting = unsent.get(key);
+    if (waiting !== undefined) {
+      waiting.wantedUntil = wantedUntil;
+      return waiting.read;
     }
+    const read = readLive(namespace, name, key);
+    unsent.set(key, { read, wantedUntil });
     return read;
   };
 

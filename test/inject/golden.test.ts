@@ -7,28 +7,12 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parseAllDocuments } from 'yaml';
 import { runInject, runUninject } from '../../src/cli/inject.js';
+import { callCommand } from '../call-command.js';
 
 const DIRECTORY = join(import.meta.dirname, '../golden');
 const names = readdirSync(DIRECTORY)
   .filter((file) => file.endsWith('.in.yaml'))
   .map((file) => file.replace('.in.yaml', ''));
-
-async function run(
-  command: typeof runInject,
-  text: string,
-): Promise<{ readonly output: string; readonly messages: string; readonly code: number }> {
-  let output = '';
-  let messages = '';
-  const code = await command(['-f', '-'], {
-    stdout: (part) => (output += part),
-    stderr: (part) => (messages += part),
-    stdin: () => Promise.resolve(text),
-    env: {},
-    stopSignal: () => new AbortController().signal,
-    isTerminal: false,
-  });
-  return { output, messages, code };
-}
 
 function parse(text: string): unknown {
   return parseAllDocuments(text, { version: '1.1', schema: 'core' }).map((document) => document.toJS() as unknown);
@@ -47,12 +31,12 @@ void t.test('there are enough of them', (t) => {
 for (const name of names) {
   void t.test(name, async (t) => {
     const input = readFileSync(join(DIRECTORY, `${name}.in.yaml`), 'utf8');
-    const { output, messages, code } = await run(runInject, input);
+    const { output, messages, code } = await callCommand(runInject, [], input);
     hold(t, `${name}.out.yaml`, output);
     hold(t, `${name}.messages.txt`, `${messages}exit code ${code}\n`);
-    const again = await run(runInject, output);
+    const again = await callCommand(runInject, [], output);
     t.equal(again.output, output, 'a second pass changes nothing');
-    const back = await run(runUninject, output);
+    const back = await callCommand(runUninject, [], output);
     t.strictSame(parse(back.output), parse(input), 'uninject gives back what was there');
   });
 }

@@ -37,9 +37,10 @@ void t.test('defaults and accepted values', async (t) => {
       { ADO_GIT_DIRECTORY: '/tmp/x//', ADO_GIT_PORT: '0' },
       { directory: '/tmp/x', port: 0 },
     ],
-    [{ ADO_GIT_ORGANIZATIONS: 'a, b,' }, { organizations: ['a', 'b'] }],
+    [{ ADO_GIT_ORGANIZATIONS: 'a, b' }, { organizations: ['a', 'b'] }],
     [{ ADO_GIT_EXTRA_CA: '/etc/ca.crt' }, { extraCa: { kind: 'file', path: '/etc/ca.crt' } }],
     [{ ADO_GIT_EXTRA_CA: `${certificatePem}\n` }, { extraCa: { kind: 'pem' } }],
+    [{ ADO_GIT_EXTRA_CA: `# Company root\n${certificatePem}` }, { extraCa: { kind: 'pem' } }],
     [{ HTTPS_PROXY: 'http://proxy:3128' }, { proxy: { host: 'proxy', port: 3128 } }],
     [{ https_proxy: 'http://proxy:3128', NO_PROXY: '.microsoftonline.com' }, { proxy: undefined }],
   ];

@@ -246,7 +246,7 @@ void t.test('clocks that are set and machines that sleep', async (t) => {
 
   const long = play(t, () => token(30 * 86400));
   await long.pass(61);
-  t.equal(Math.max(...long.sleeps), 30_000, 'no timer passes half a minute');
+  t.equal(Math.max(...long.sleeps), 5000, 'no timer passes five seconds');
 });
 
 void t.test('an assertion that is refused is read again at once, once', async (t) => {

@@ -20,7 +20,7 @@
   "ADO_GIT_SIDECAR_EXTRA_CA" $sidecar.extraCa.pem
   "ADO_GIT_SIDECAR_EXTRA_CA_CONFIG_MAP" $sidecar.extraCa.configMapName
   "ADO_GIT_SIDECAR_NODE_FLAGS" (join " " $sidecar.nodeFlags)
-  "ADO_GIT_SIDECAR_RUN_AS_USER" (kindIs "invalid" $sidecar.runAsUser | ternary "none" $sidecar.runAsUser)
+  "ADO_GIT_SIDECAR_RUN_AS_USER" (kindIs "invalid" $sidecar.runAsUser | ternary "none" (int64 $sidecar.runAsUser | toString))
   "ADO_GIT_TLS_MODE" (eq $tls.mode "managed" | ternary "managed" "files")
   "ADO_GIT_NAMESPACE" .Release.Namespace
 }}

@@ -54,5 +54,6 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 
 {{/* The namespace in which the test creates a pod, without storing it. */}}
 {{- define "ado-git.testNamespace" -}}
-{{ printf "%s-test" .Release.Namespace | trunc 63 }}
+{{- /* Of a name that is nobody else's: the hook deletes the namespace afterwards. */}}
+{{- printf "ado-git-identity-test-%s" (sha256sum .Release.Namespace | trunc 8) }}
 {{- end }}
