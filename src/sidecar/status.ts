@@ -32,18 +32,18 @@ export function judge(situation: Situation): Verdict {
   const { failure, identity, storeProblem } = situation;
   const why = storeProblem ?? failure?.message ?? `Entra at ${identity.authority} has not answered yet.`;
   if (situation.expiresAt !== undefined) return { state: 'ready', message: 'A valid token is there.' };
-  const isHopeless = failure !== undefined && !canWaitingMend(failure);
-  if (!isHopeless && !situation.overdue) return { state: 'pending', message: why };
+  // git waits for the first token alone.
   if (situation.lostAt !== undefined) {
     return {
       state: 'failed',
       message: `The token ended at ${toTime(situation.lostAt)} and there is no new one. ${why}`,
     };
   }
-  return {
-    state: 'failed',
-    message: isHopeless ? why : `There is no token after ${FIRST_TOKEN_WAIT_SECONDS} s. ${why}`,
-  };
+  if (failure !== undefined && !canWaitingMend(failure)) return { state: 'failed', message: why };
+  if (situation.overdue) {
+    return { state: 'failed', message: `There is no token after ${FIRST_TOKEN_WAIT_SECONDS} s. ${why}` };
+  }
+  return { state: 'pending', message: why };
 }
 
 /** The file `state`, a `key=value` a line. */

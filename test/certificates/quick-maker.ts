@@ -1,4 +1,4 @@
-/** Real certificates from a few small keys that are made once: hundreds of them in a test that is about when, not how. */
+/** Real certificates from a few keys that are made once: hundreds of them in a test that is about when, not how. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import forge from 'node-forge';
 import type { KeyedCertificate } from '../../src/certificates/authority.js';
@@ -10,7 +10,7 @@ const DAY = 86_400_000;
 export function createQuickMaker(): CertificateMaker & { readonly count: () => number } {
   const keys = Array.from({ length: 12 }, () => {
     const { publicKey, privateKey } = generateKeyPairSync('rsa', {
-      modulusLength: 1024,
+      modulusLength: 2048,
       publicKeyEncoding: { type: 'spki', format: 'pem' },
       privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
     });
