@@ -13,9 +13,9 @@ import {
   install,
   loadImage,
   removeNamespace,
+  restartWebhook,
   run,
   SECRET,
-  SYSTEM_NAMESPACE,
 } from './installation.js';
 import { startLoad, type LoadResult } from './load.js';
 
@@ -55,15 +55,7 @@ export async function disturbanceCases(t: Test, cluster: Cluster): Promise<void>
   }
 
   async function restart(): Promise<void> {
-    await run('kubectl', ['rollout', 'restart', '-n', SYSTEM_NAMESPACE, 'deployment/ado-git-identity-webhook']);
-    await run('kubectl', [
-      'rollout',
-      'status',
-      '-n',
-      SYSTEM_NAMESPACE,
-      'deployment/ado-git-identity-webhook',
-      '--timeout=120s',
-    ]);
+    await restartWebhook();
     // The last of the old replicas is still draining.
     await sleep(12_000);
   }

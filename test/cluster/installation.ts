@@ -60,6 +60,13 @@ export async function install(azure: Azure, ...flags: readonly string[]): Promis
   ]);
 }
 
+/** A rolling restart of the webhook, to its end. */
+export async function restartWebhook(): Promise<void> {
+  const deployment = ['-n', SYSTEM_NAMESPACE, `deployment/${WEBHOOK_NAME}`];
+  await run('kubectl', ['rollout', 'restart', ...deployment]);
+  await run('kubectl', ['rollout', 'status', ...deployment, '--timeout=180s']);
+}
+
 export async function uninstall(api: Api): Promise<void> {
   await run('helm', ['uninstall', RELEASE, '--namespace', SYSTEM_NAMESPACE, '--wait', '--ignore-not-found']);
   await api.remove(`/api/v1/namespaces/${SYSTEM_NAMESPACE}`);
