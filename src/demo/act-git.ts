@@ -55,13 +55,13 @@ export async function playGit(scene: Scene, pod: RunningPod): Promise<void> {
     await step(`git clone ${[...options, url].join(' ')}`, async () => {
       const directory = `clone-${index}`;
       await git(pod, ['clone', ...options, url, directory]);
-      await access(pod.locate(join('/work', directory, file)));
+      await access(pod.locate(join('/data', directory, file)));
     });
     screen.tell(note);
   }
   await step('git commit, git push, and the commit is there', async () => {
     const directory = 'clone-0';
-    await writeFile(pod.locate(join('/work', directory, 'new.txt')), 'written in the pod\n');
+    await writeFile(pod.locate(join('/data', directory, 'new.txt')), 'written in the pod\n');
     await git(pod, ['add', '.'], { directory });
     await git(pod, ['commit', '--message', 'from the pod'], { directory });
     await git(pod, ['push'], { directory });
@@ -89,14 +89,14 @@ async function playLfs({ skip, step }: Scene, pod: RunningPod): Promise<void> {
   await step(title, async () => {
     await git(pod, ['lfs', 'install', '--skip-repo']);
     await git(pod, ['clone', url, 'assets']);
-    const file = pod.locate('/work/assets/picture.bin');
+    const file = pod.locate('/data/assets/picture.bin');
     check((await readFile(file, 'utf8')) === LFS_CONTENT, 'the LFS object was not fetched');
     const changed = LFS_CONTENT.toUpperCase();
     await writeFile(file, changed);
     await git(pod, ['commit', '--all', '--message', 'louder'], { directory: 'assets' });
     await git(pod, ['push'], { directory: 'assets' });
     await git(pod, ['clone', url, 'assets-again']);
-    const again = await readFile(pod.locate('/work/assets-again/picture.bin'), 'utf8');
+    const again = await readFile(pod.locate('/data/assets-again/picture.bin'), 'utf8');
     check(again === changed, 'the pushed LFS object is not there');
   });
 }

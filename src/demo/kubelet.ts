@@ -52,7 +52,7 @@ export interface RunningPod {
 }
 
 export interface InContainer {
-  /** Below `/work` of the container. */
+  /** Below `/data` of the container. */
   readonly directory?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
@@ -103,7 +103,7 @@ export async function startPod(options: KubeletOptions): Promise<RunningPod> {
     run: (container, [command = '', ...args], { directory: below = '', env = {}, input } = {}) =>
       programs.run(command, args, {
         env: { ...environment(container), ...env },
-        cwd: locate(join('/work', below)),
+        cwd: locate(join('/data', below)),
         ...(input === undefined ? {} : { input }),
       }),
   };

@@ -24,7 +24,7 @@ export function translatePaths(text: string, directory: string): string {
 
 /** Makes the folders that a container finds when it starts: the user's home, state, an empty system configuration. */
 export async function makeContainerRoot(directory: string): Promise<void> {
-  for (const path of ['/home', '/work', STATE_DIRECTORY]) await mkdir(join(directory, path), { recursive: true });
+  for (const path of ['/home', '/data', STATE_DIRECTORY]) await mkdir(join(directory, path), { recursive: true });
   await mkdir(join(directory, '/etc'), { recursive: true });
   await writeFile(join(directory, SYSTEM_GITCONFIG), '');
 }

@@ -135,11 +135,11 @@ export function buildTemplate({
     imagePullPolicy: 'IfNotPresent',
     command: ['/bin/sh', '-ec', text],
     env: [
-      { name: 'HOME', value: '/work' },
+      { name: 'HOME', value: '/data' },
       { name: 'GIT_SSL_CAINFO', value: '/authority/ca.crt' },
     ],
     volumeMounts: [
-      { name: 'work', mountPath: '/work' },
+      { name: 'work', mountPath: '/data' },
       { name: 'authority', mountPath: '/authority' },
     ],
     ...container,

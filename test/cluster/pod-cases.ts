@@ -6,7 +6,7 @@ import { addNamespace, buildPod, removeNamespace, run, waitForEnd, type Workload
 
 const NAMESPACE = 'ado-git-pods';
 const RESTRICTED = 'ado-git-restricted';
-const CLONE = 'cd /work && git clone -q https://dev.azure.com/contoso/payments/_git/api && echo cloned';
+const CLONE = 'cd /data && git clone -q https://dev.azure.com/contoso/payments/_git/api && echo cloned';
 
 const restrictedContainer = {
   securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] }, readOnlyRootFilesystem: true },
@@ -38,7 +38,7 @@ const PODS: Readonly<Record<string, { readonly workload: Workload; readonly qosC
   'file-channel': {
     workload: {
       script:
-        'cd /work && env -i PATH="$PATH" HOME=/work GIT_SSL_CAINFO=/authority/ca.crt git clone -q https://dev.azure.com/contoso/payments/_git/api && echo cloned',
+        'cd /data && env -i PATH="$PATH" HOME=/data GIT_SSL_CAINFO=/authority/ca.crt git clone -q https://dev.azure.com/contoso/payments/_git/api && echo cloned',
       annotations: { 'ado-git.workload.identity/git-config': 'file' },
     },
   },
@@ -75,7 +75,7 @@ export async function podCases(t: Test, { api, azure }: Cluster): Promise<void> 
 
   async function killedSidecar(): Promise<void> {
     const loop =
-      'cd /work; while :; do git ls-remote -q https://dev.azure.com/contoso/payments/_git/api >/dev/null || echo failed; echo asked; sleep 0.3; done';
+      'cd /data; while :; do git ls-remote -q https://dev.azure.com/contoso/payments/_git/api >/dev/null || echo failed; echo asked; sleep 0.3; done';
     await createPod(buildPod(NAMESPACE, 'killed', { script: loop }));
     const path = `/api/v1/namespaces/${NAMESPACE}/pods/killed`;
     const countRestarts = async (): Promise<number> =>

@@ -6,11 +6,11 @@ import { addNamespace, buildPod, buildTemplate, removeNamespace, waitForEnd, typ
 
 const NAMESPACE = 'ado-git-serve';
 const CLONE =
-  'git clone -q https://dev.azure.com/contoso/payments/_git/api /work/init && test -f /work/init/src/main.txt';
+  'git clone -q https://dev.azure.com/contoso/payments/_git/api /data/init && test -f /data/init/src/main.txt';
 
 /** All that git is used for; ends with the word by which the test knows that it came to its end. */
 const EVERYTHING = `
-test -f /work/init/README.md
+test -f /data/init/README.md
 git config --global user.email me@contoso.example && git config --global user.name me
 git clone -q --recurse-submodules https://contoso@dev.azure.com/contoso/payments/_git/api api
 cd api && git checkout -q -b "$(cat /proc/sys/kernel/random/uuid)" && git commit -q --allow-empty -m pushed && git push -q origin HEAD && cd ..
@@ -24,8 +24,8 @@ echo everything-worked`;
 export async function serveCases(t: Test, { api, azure }: Cluster): Promise<void> {
   await addNamespace(api, azure, NAMESPACE);
   const annotations = { 'ado-git.workload.identity/projects': 'contoso/payments' };
-  const once: Workload = { init: CLONE, script: `cd /work; ${EVERYTHING}`, annotations };
-  const forEver: Workload = { ...once, script: `cd /work; ${EVERYTHING}; sleep 600`, restartPolicy: 'Always' };
+  const once: Workload = { init: CLONE, script: `cd /data; ${EVERYTHING}`, annotations };
+  const forEver: Workload = { ...once, script: `cd /data; ${EVERYTHING}; sleep 600`, restartPolicy: 'Always' };
   const objects = buildControllers(once, forEver);
   await api.apply(buildPod(NAMESPACE, 'bare', once), ...objects);
   for (const kind of ['bare', 'deployment', 'statefulset', 'daemonset', 'job', 'cronjob']) {

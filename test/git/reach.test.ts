@@ -72,8 +72,8 @@ void t.test('the server gets one fixed user name, whatever the remote says', (t)
 
 void t.test('clone with submodules, commit, a push of more than a megabyte', async (t) => {
   await gitOk(t, pod, ['clone', '--recurse-submodules', PAYMENTS, 'api']);
-  t.equal(readFileSync(pod.locate('/work/api/library/library.txt'), 'utf8'), 'shared by many\n');
-  writeFileSync(pod.locate('/work/api/large'), randomBytes(2_000_000));
+  t.equal(readFileSync(pod.locate('/data/api/library/library.txt'), 'utf8'), 'shared by many\n');
+  writeFileSync(pod.locate('/data/api/large'), randomBytes(2_000_000));
   await gitOk(t, pod, ['add', '.'], { directory: 'api' });
   await gitOk(t, pod, ['commit', '-m', 'large'], { directory: 'api', env: AUTHOR });
   await gitOk(t, pod, ['push'], { directory: 'api' });
@@ -85,12 +85,12 @@ void t.test('LFS', { skip: skipWithout('git-lfs') }, async (t) => {
   const url = 'https://dev.azure.com/contoso/_git/assets';
   await gitOk(t, pod, ['lfs', 'install', '--skip-repo']);
   await gitOk(t, pod, ['clone', url, 'assets']);
-  t.equal(readFileSync(pod.locate('/work/assets/picture.bin'), 'utf8'), LFS_CONTENT);
-  writeFileSync(pod.locate('/work/assets/picture.bin'), 'another picture');
+  t.equal(readFileSync(pod.locate('/data/assets/picture.bin'), 'utf8'), LFS_CONTENT);
+  writeFileSync(pod.locate('/data/assets/picture.bin'), 'another picture');
   await gitOk(t, pod, ['commit', '-am', 'another'], { directory: 'assets', env: AUTHOR });
   await gitOk(t, pod, ['push'], { directory: 'assets' });
   await gitOk(t, pod, ['clone', url, 'again']);
-  t.equal(readFileSync(pod.locate('/work/again/picture.bin'), 'utf8'), 'another picture');
+  t.equal(readFileSync(pod.locate('/data/again/picture.bin'), 'utf8'), 'another picture');
 });
 
 const SHELLS: readonly (readonly [string, readonly string[]])[] = [

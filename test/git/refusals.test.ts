@@ -13,7 +13,7 @@ const pod = await world.startPod();
 
 /** `GIT_ASKPASS` that leaves a trace and gives an answer. */
 function watchPrompts(of: RunningPod): { readonly env: Record<string, string>; readonly asked: () => boolean } {
-  const script = of.locate('/work/askpass');
+  const script = of.locate('/data/askpass');
   writeFileSync(script, `#!/bin/sh\necho "$1" >>"$0.asked"\necho answer\n`);
   chmodSync(script, 0o755);
   return { env: { GIT_ASKPASS: script, SSH_ASKPASS: script }, asked: () => existsSync(`${script}.asked`) };
@@ -175,7 +175,7 @@ const PAYLOADS = (mark: string): string[] => [
 ];
 
 void t.test('nothing from a URL is acted upon', async (t) => {
-  const mark = pod.locate('/work/mark');
+  const mark = pod.locate('/data/mark');
   for (const payload of PAYLOADS(mark)) {
     const url = `https://${encodeURI(payload)}@dev.azure.com/contoso/${payload}/_git/${payload}`;
     t.not((await git(pod, ['ls-remote', url])).code, 0, url);
@@ -218,17 +218,17 @@ void t.test('nothing from an annotation is acted upon', async (t) => {
   const listing = await gitOk(t, odd, ['config', '--list']);
   t.ok(listing.includes(`url.https://dev.azure.com/contoso/${encodeURIComponent(project)}/_git/.insteadof=`), listing);
   await gitOk(t, odd, ['ls-remote', PAYMENTS]);
-  t.strictSame(readdirSync(odd.locate('/work')), []);
+  t.strictSame(readdirSync(odd.locate('/data')), []);
 });
 
 void t.test('nothing from the sidecar is acted upon', async (t) => {
   const odd = await world.startPod();
   await gitOk(t, odd, ['ls-remote', PAYMENTS]);
-  const message = `$(touch ${odd.locate('/work/mark')}) \`id\` %s \\n "'`;
+  const message = `$(touch ${odd.locate('/data/mark')}) \`id\` %s \\n "'`;
   writeFileSync(odd.locate('/var/run/ado-git/state'), `state=failed\nmessage=${message}\n`);
   const { stderr } = await git(odd, ['ls-remote', PAYMENTS]);
   t.ok(stderr.startsWith(`ado-git-identity: ${message}\n`), stderr);
-  t.strictSame(readdirSync(odd.locate('/work')), []);
+  t.strictSame(readdirSync(odd.locate('/data')), []);
 });
 
 void t.test('without a token git ends at once, and asks nobody', async (t) => {
