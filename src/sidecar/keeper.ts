@@ -4,10 +4,11 @@ import { canWaitingMend, localFailure, type Failure, type FailureClass } from '.
 import { choosePause } from '../entra/schedule.js';
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
-import { FIRST_TOKEN_WAIT_SECONDS, STATE_FILE, credentialFileName } from '../names.js';
+import { FIRST_TOKEN_WAIT_SECONDS, credentialFileName } from '../names.js';
 import type { SidecarConfig } from './config.js';
-import { formatCredential, type StateDirectory } from './files.js';
-import { formatHelperState, formatStatus, judge, type Program, type Situation, type Verdict } from './status.js';
+import type { StateDirectory } from './files.js';
+import { Publisher } from './publisher.js';
+import { formatStatus, judge, type Program, type Situation } from './status.js';
 import { makeToken, timeLeft, type Clock, type Moment, type Token } from './token.js';
 import type { TokenSource } from './token-source.js';
 
@@ -36,7 +37,7 @@ export class Keeper {
   readonly counts = { successes: 0, failures: new Map<FailureClass, number>() };
 
   private readonly options: KeeperOptions;
-  private readonly credentialFile: string;
+  private readonly publisher: Publisher;
   private readonly program: Program;
   private readonly begunAt: number;
   /** The token that is in the file. */
@@ -46,7 +47,6 @@ export class Keeper {
   private failure: (Failure & { readonly at: number }) | undefined;
   private failuresInRow = 0;
   private isAsking = false;
-  private isClean = false;
   /** After a failure: when to ask again, by the clock that does not jump. */
   private pausedUntil: number | undefined;
   /** The same for people, or when the token is renewed; milliseconds since 1970. */
@@ -55,34 +55,29 @@ export class Keeper {
   private lost: Moment | undefined;
   private wasReady = false;
   private wasHopeless = false;
-  private storeProblem: string | undefined;
-  private loggedProblem: string | undefined;
-  /** What each file holds. */
-  private readonly told = new Map<string, string>();
   private cancelTimer: () => void = () => undefined;
 
   constructor(options: KeeperOptions) {
-    const { config, clock, version } = options;
+    const { config, clock, version, directory, logger } = options;
     const { identity, mode, startup, organizations } = config;
     this.options = options;
-    this.credentialFile = credentialFileName(identity.clientId, identity.tenantId);
+    const credentialFile = credentialFileName(identity.clientId, identity.tenantId);
+    this.publisher = new Publisher({ directory, credentialFile, logger });
     this.program = { version, mode, startup, organizations, startedAt: clock.now() };
     this.begunAt = clock.elapsed();
   }
 
   /** Adopts what an earlier run left and tells the first state; nothing is asked yet. */
   open(): void {
-    this.store(() => this.adopt());
-    this.clean();
-    if (this.storeProblem !== undefined) this.logStoreProblem();
-    this.tell();
+    this.publisher.round(() => this.adopt());
+    this.publisher.round(() => this.tell());
   }
 
   /** Asks when it is time, from now on. */
   start(): void {
     this.cancelTimer();
     this.dropEnded();
-    this.tell();
+    this.publisher.round(() => this.tell());
     if (!this.isAsking && this.timeToAsk() <= 0) void this.attempt();
     this.cancelTimer = this.options.clock.after(Math.max(this.timeToSleep(), 1), () => this.start());
   }
@@ -117,7 +112,7 @@ export class Keeper {
       renewAt: this.nextAskAt,
       lastExchangeAt: this.lastSuccessAt,
       failure: this.failure,
-      storeProblem: this.storeProblem,
+      storeProblem: this.publisher.problem,
       overdue: this.isOverdue(),
     };
   }
@@ -129,17 +124,12 @@ export class Keeper {
 
   /** Tells git to end at once, with this reason: the sidecar itself can't go on. */
   giveUp(message: string): void {
-    if (!this.isReady()) this.tellHelper({ state: 'failed', message });
-  }
-
-  /** Removes what other identities and killed writers left; tried again until it succeeds. */
-  private clean(): void {
-    this.isClean = this.store(() => this.options.directory.clean(this.credentialFile));
+    if (!this.isReady()) this.publisher.tellHelper({ state: 'failed', message });
   }
 
   private adopt(): void {
-    const { directory, clock, logger, random } = this.options;
-    const found = directory.readCredential(this.credentialFile);
+    const { clock, logger, random } = this.options;
+    const found = this.publisher.readCredential();
     if (found === undefined) return;
     const moment = { now: clock.now(), elapsed: clock.elapsed() };
     const life = found.expiresAt * 1000 - moment.now;
@@ -208,51 +198,16 @@ export class Keeper {
 
   /** Brings the files in line with what is known; the state goes before the removal, so that its reader never misses the file. */
   private tell(): void {
-    this.storeProblem = undefined;
-    this.writeAll();
-    if (this.storeProblem !== this.loggedProblem) this.logStoreProblem();
-  }
-
-  private writeAll(): void {
-    const { directory } = this.options;
-    const token = this.unwritten;
-    if (token !== undefined && this.store(() => directory.write(this.credentialFile, formatCredential(token)))) {
-      this.served = token;
+    const { publisher, unwritten } = this;
+    if (unwritten !== undefined && publisher.writeCredential(unwritten)) {
+      this.served = unwritten;
       this.unwritten = undefined;
       this.lost = undefined;
       this.wasReady = true;
     }
-    this.tellHelper(judge(this.describe()));
-    this.replace(STATE_FILE.status, this.formatStatus());
-    if (this.served === undefined) this.store(() => directory.remove(this.credentialFile));
-    if (!this.isClean) this.clean();
-  }
-
-  private logStoreProblem(): void {
-    const { directory, logger } = this.options;
-    if (this.storeProblem === undefined) logger.info(`the directory ${directory.path} can be written again`);
-    else logger.error(this.storeProblem);
-    this.loggedProblem = this.storeProblem;
-  }
-
-  private tellHelper(verdict: Verdict): void {
-    this.replace(STATE_FILE.helper, formatHelperState(verdict, this.credentialFile));
-  }
-
-  private replace(name: string, text: string): void {
-    if (this.told.get(name) === text) return;
-    if (this.store(() => this.options.directory.write(name, text))) this.told.set(name, text);
-  }
-
-  /** Runs what touches the directory. Trouble ends nothing: it is told, and the next round tries again. */
-  private store(action: () => void): boolean {
-    try {
-      action();
-      return true;
-    } catch (error) {
-      this.storeProblem ??= `The sidecar can't write its directory ${this.options.directory.path}: ${describeError(error)}.`;
-      return false;
-    }
+    publisher.tellHelper(judge(this.describe()));
+    publisher.tellStatus(this.formatStatus());
+    if (this.served === undefined) publisher.removeCredential();
   }
 
   private isOverdue(): boolean {
@@ -272,7 +227,7 @@ export class Keeper {
     if (!this.isAsking) times.push(this.timeToAsk());
     if (this.served !== undefined) times.push(timeLeft(this.served, clock));
     if (!this.isOverdue()) times.push(FIRST_TOKEN_WAIT_SECONDS * 1000 - (clock.elapsed() - this.begunAt));
-    if (this.storeProblem !== undefined) times.push(STORE_PAUSE);
+    if (this.publisher.problem !== undefined) times.push(STORE_PAUSE);
     return Math.min(...times);
   }
 }
