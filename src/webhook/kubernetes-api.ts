@@ -85,12 +85,16 @@ export function createKubernetesApi(connection: Connection): KubernetesApi & { c
   const ask = async (method: string, path: string, timeoutMs: number, body?: Body): Promise<ApiAnswer> => {
     let request: http.ClientRequest | undefined;
     let timer: NodeJS.Timeout | undefined;
+    let isSettled = false;
     const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
+      const giveUp = (): void => {
+        if (isSettled) return;
         const error = new Error(`no answer within ${timeoutMs / 1000} s`);
         reject(error);
         request?.destroy(error);
-      }, timeoutMs);
+      };
+      // An answer that waits to be read, the thread being busy with something else, is not late.
+      timer = setTimeout(() => setImmediate(giveUp), timeoutMs);
     });
     const attempt = async (): Promise<ApiAnswer> => {
       const response = await send(method, path, body, (sent) => (request = sent));
@@ -108,6 +112,7 @@ export function createKubernetesApi(connection: Connection): KubernetesApi & { c
     } catch (error) {
       throw failure(method, path, error);
     } finally {
+      isSettled = true;
       clearTimeout(timer);
     }
   };
