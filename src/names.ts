@@ -230,6 +230,10 @@ export const SYSTEM_NAMESPACES = ['kube-system', 'kube-node-lease'] as const;
 
 /** Name of the webhook configuration, its Service and its Secret. */
 export const WEBHOOK_NAME = `${PRODUCT}-webhook`;
+/** The name by which API servers call the webhook in its namespace, and that its certificate must hold. */
+export function webhookHost(namespace: string): string {
+  return `${WEBHOOK_NAME}.${namespace}.svc`;
+}
 /** Name of the one webhook in the configuration. */
 export const WEBHOOK_ENTRY = `inject.${GROUP}`;
 /** Annotation on the webhook's Secret that starts a rotation, with the value `leaf` or `ca`; removed when it is done. */

@@ -28,10 +28,16 @@ export function judgeWrite(answer: ApiAnswer, verb: string, object: string): Wri
   throw refusal(answer, verb, object);
 }
 
+/** What the API server says of an answer that is no success; empty where it says nothing. */
+export function quote({ body }: ApiAnswer): string {
+  const { message } = (body ?? {}) as { readonly message?: unknown };
+  return typeof message === 'string' ? message : '';
+}
+
 /** The sentence for an answer that is no success. */
 export function refusal({ status, body }: ApiAnswer, verb: string, object: string): ProductError {
-  const { message } = (body ?? {}) as { readonly message?: unknown };
-  const said = typeof message === 'string' && message !== '' ? `: ${message}` : '';
+  const message = quote({ status, body });
+  const said = message === '' ? '' : `: ${message}`;
   if (status === 403) {
     const mend = 'its roles are not those of the chart: run helm upgrade again';
     return new ProductError('kubernetes-api', `the webhook may not ${verb} ${object}${said}; ${mend}`);

@@ -2,10 +2,11 @@
  * A certificate authority of our own and the server certificates that it issues (RFC 5280, RSA 2048, SHA-256).
  * Keys come from `node:crypto`, off the event loop; node-forge builds the certificates; `X509Certificate` reads them.
  */
-import { generateKeyPair, randomBytes, X509Certificate } from 'node:crypto';
+import { generateKeyPair, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
 import { ProductError } from '../errors.js';
+import { readValidity } from './source.js';
 
 /** A certificate and its private key, PEM (`CERTIFICATE` and PKCS #8 `PRIVATE KEY`). */
 export interface KeyedCertificate {
@@ -72,12 +73,6 @@ export async function issueCertificate(authority: KeyedCertificate, options: Iss
     { name: 'authorityKeyIdentifier', keyIdentifier: issuer.generateSubjectKeyIdentifier().getBytes() },
   ]);
   return signCertificate(certificate, forge.pki.privateKeyFromPem(authority.keyPem), keys.keyPem);
-}
-
-/** From when to when the first certificate of the PEM text is valid, milliseconds since 1970. */
-export function readValidity(certificatePem: string): { readonly notBefore: number; readonly notAfter: number } {
-  const { validFrom, validTo } = new X509Certificate(certificatePem);
-  return { notBefore: Date.parse(validFrom), notAfter: Date.parse(validTo) };
 }
 
 async function generateRsaKeys(): Promise<{ readonly publicKeyPem: string; readonly keyPem: string }> {

@@ -4,7 +4,7 @@
  */
 import { ProductError } from '../errors.js';
 import type { Logger } from '../log.js';
-import { WEBHOOK_NAME } from '../names.js';
+import { webhookHost, WEBHOOK_NAME } from '../names.js';
 import type { ObjectsApi } from './api.js';
 import { createCaBundle, type Configuration } from './ca-bundle.js';
 import { listAuthorities, type Holding, type Leaf } from './holding.js';
@@ -69,7 +69,7 @@ const KEYS_PAUSE_MS = 60_000;
 
 export function createLooks(options: LookOptions): Looks {
   const { api, namespace, podName, settings, maker, now, log, observer } = options;
-  const host = `${WEBHOOK_NAME}.${namespace}.svc`;
+  const host = webhookHost(namespace);
   const dnsNames = [host, `${host}.cluster.local`, `${WEBHOOK_NAME}.${namespace}`];
   const store = createSecretStore({ api, namespace, podName, dnsName: host });
   const caBundleObject = createCaBundle(api);
@@ -101,6 +101,7 @@ export function createLooks(options: LookOptions): Looks {
   const readSecret = async (configuration: Configuration | undefined): Promise<SecretRead> => {
     const secret = await store.read(configuration);
     const { view, unknownRotation: value } = secret;
+    problems.set('owner', secret.ownerProblem);
     problems.set('rotate', value && `the annotation rotate of ${store.name} is "${value}"; it takes leaf or ca`);
     if (view.state === 'sound') {
       brokenSince = undefined;
@@ -196,11 +197,12 @@ export function createLooks(options: LookOptions): Looks {
     const holding = written === 'lost' ? undefined : (written ?? standing);
     if (holding !== undefined) {
       memory = holding;
-      serve(chooseLeaf({ now: now(), seen, ...dropUndefined({ bundle, served }) }, holding));
+      serve(chooseLeaf({ now: now(), settings, seen, ...dropUndefined({ bundle, served }) }, holding));
     }
     const view = { now: now(), seen, ...dropUndefined({ bundle }) };
     isReady ||= served !== undefined && seenFor(view, served) >= FIRST_USE_MS;
-    if (configuration !== undefined && written !== 'lost') {
+    if (configuration === undefined) isBundleInStep = false;
+    else if (written !== 'lost') {
       isBundleInStep = (await problems.attempt('ca-bundle', () => mendBundle(configuration, holding))) ?? false;
     }
     observer?.looked({

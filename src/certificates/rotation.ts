@@ -165,12 +165,15 @@ export function promoteNext({ authority, next, leaf, retiring }: Holding): Holdi
  * What this replica serves from now on, given a sound holding. What stands in the Secret as in use was known everywhere
  * when it was put there; a replica checks with its own eyes all the same, as someone else may have put it there.
  */
-export function chooseLeaf(view: Pick<View, 'now' | 'bundle' | 'seen' | 'served'>, holding: Holding): Leaf {
-  const { now, served } = view;
-  if (served === undefined || served.end <= now) return holding.leaf;
+export function chooseLeaf(
+  view: Pick<View, 'now' | 'settings' | 'bundle' | 'seen' | 'served'>,
+  { leaf, next }: Holding,
+): Leaf {
+  const { now, settings, served } = view;
+  if (served === undefined || served.end <= now) return leaf;
   // Promoted here, and the Secret could not be written yet.
-  if (served.certificatePem === holding.next?.certificatePem) return served;
-  return seenFor(view, holding.leaf) >= FIRST_USE_MS ? holding.leaf : served;
+  if (served.certificatePem === next?.certificatePem) return served;
+  return seenFor(view, leaf) >= settings.overlapSeconds * 1000 ? leaf : served;
 }
 
 /** How long the leaf's authority has been in the caBundle without a break, milliseconds; -1 where it is not in it now. */

@@ -47,6 +47,12 @@ export function checkPair(pair: KeyedCertificate, names: PairNames): number {
   return Date.parse(certificate.validTo);
 }
 
+/** From when to when the first certificate of the PEM text is valid, milliseconds since 1970. */
+export function readValidity(certificatePem: string): { readonly notBefore: number; readonly notAfter: number } {
+  const { validFrom, validTo } = new X509Certificate(certificatePem);
+  return { notBefore: Date.parse(validFrom), notAfter: Date.parse(validTo) };
+}
+
 function parse<T>(message: string, read: () => T): T {
   try {
     return read();

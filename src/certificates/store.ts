@@ -4,7 +4,7 @@
  * and that is the election. Later writes carry the resourceVersion that was read.
  */
 import { PRODUCT, ROTATE_ANNOTATION, WEBHOOK_NAME } from '../names.js';
-import { API_TIMEOUT_MS, judgeWrite, refusal, type ObjectsApi, type Written } from './api.js';
+import { API_TIMEOUT_MS, judgeWrite, quote, refusal, type ApiAnswer, type ObjectsApi, type Written } from './api.js';
 import { asHolding, readParts, writeData, type Holding } from './holding.js';
 import type { SecretView } from './rotation.js';
 
@@ -17,6 +17,8 @@ export interface SecretRead {
   readonly view: SecretView;
   /** The annotation's value where it is none of those that are known. */
   readonly unknownRotation?: string;
+  /** Why the Secret could not be given its owner, a sentence. */
+  readonly ownerProblem?: string;
   /** The object as it was read; undefined where there is none. */
   readonly object?: SecretObject;
 }
@@ -60,19 +62,26 @@ export function createSecretStore({ api, namespace, podName, dnsName }: SecretSt
   const updatePath = `${path}?fieldManager=${PRODUCT}`;
   // Keys are checked only when something has changed: this is read every few seconds.
   let last: { readonly read: SecretRead; readonly owner: Owner | undefined } | undefined;
+  // Some API servers let nobody give an object an owner who may not delete it (the admission plug-in
+  // OwnerReferencesPermissionEnforcement). Creation is exempt, so this is met only with a Secret that someone else made.
+  let ownerProblem: string | undefined;
 
   return {
     name,
     read: async (owner) => {
       const answer = await api.get(path, API_TIMEOUT_MS);
-      if (answer.status === 404) return { view: { state: 'absent' } };
+      if (answer.status === 404) {
+        ownerProblem = undefined;
+        return { view: { state: 'absent' } };
+      }
       if (answer.status !== 200) throw refusal(answer, 'get', name);
       const object = answer.body as SecretObject;
       const { resourceVersion } = object.metadata;
       if (last?.read.object?.metadata.resourceVersion !== resourceVersion || last.owner?.uid !== owner?.uid) {
         last = { read: readSecret(object, dnsName, owner), owner };
       }
-      return last.read;
+      if (ownerProblem === undefined || last.read.view.state !== 'sound') return last.read;
+      return { ...last.read, view: { ...last.read.view, isOwned: true }, ownerProblem };
     },
     write: async ({ object }, holding, owner, isRotated) => {
       const data = writeData(holding);
@@ -84,9 +93,18 @@ export function createSecretStore({ api, namespace, podName, dnsName }: SecretSt
       }
       const { [ROTATE_ANNOTATION]: rotate, ...others } = object.metadata.annotations ?? {};
       const annotations = isRotated || rotate === undefined ? others : { ...others, [ROTATE_ANNOTATION]: rotate };
-      const ownership = ownedBy(object.metadata.ownerReferences ?? [], owner);
-      const secret = { ...object, metadata: { ...object.metadata, annotations, ...ownership }, data };
-      return judgeWrite(await api.put(updatePath, secret, API_TIMEOUT_MS), 'update', name);
+      const update = (ownership: object): Promise<ApiAnswer> => {
+        const secret = { ...object, metadata: { ...object.metadata, annotations, ...ownership }, data };
+        return api.put(updatePath, secret, API_TIMEOUT_MS);
+      };
+      if (ownerProblem === undefined && lacksOwner(object, owner)) {
+        const answer = await update(ownedBy(object.metadata.ownerReferences ?? [], owner));
+        if (answer.status !== 403) return judgeWrite(answer, 'update', name);
+        const written = judgeWrite(await update({}), 'update', name);
+        ownerProblem = `${name} can't be given its owner and stays after helm uninstall: ${quote(answer)}; delete it by hand and it is made anew with its owner`;
+        return written;
+      }
+      return judgeWrite(await update({}), 'update', name);
     },
   };
 }
@@ -96,13 +114,16 @@ function readSecret(object: SecretObject, dnsName: string, owner: Owner | undefi
   const holding = asHolding(parts);
   if (holding === undefined) return { object, view: { state: 'damaged', parts } };
   const rotate = object.metadata.annotations?.[ROTATE_ANNOTATION];
-  const isOwned =
-    owner === undefined || (object.metadata.ownerReferences ?? []).some((reference) => reference.uid === owner.uid);
+  const isOwned = !lacksOwner(object, owner);
   if (rotate === undefined) return { object, view: { state: 'sound', holding, isOwned } };
   if (rotate !== 'leaf' && rotate !== 'ca') {
     return { object, view: { state: 'sound', holding, isOwned }, unknownRotation: rotate };
   }
   return { object, view: { state: 'sound', holding, rotate, isOwned } };
+}
+
+function lacksOwner({ metadata }: SecretObject, owner: Owner | undefined): boolean {
+  return owner !== undefined && (metadata.ownerReferences ?? []).every(({ uid }) => uid !== owner.uid);
 }
 
 /** With the webhook configuration among the owners the garbage collector removes the Secret after `helm uninstall`. */

@@ -3,7 +3,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createAuthority, issueCertificate } from '../certificates/authority.js';
 import { describeError, ProductError } from '../errors.js';
-import { PRODUCT, WEBHOOK_ENV, WEBHOOK_NAME } from '../names.js';
+import { PRODUCT, WEBHOOK_ENV, webhookHost } from '../names.js';
 import { parseFlags } from './arguments.js';
 import type { CommandIo } from './io.js';
 
@@ -44,7 +44,7 @@ export async function runCerts(argv: readonly string[], io: CommandIo): Promise<
 
 async function writeCertificates(directory: string): Promise<void> {
   const now = Date.now();
-  const service = `${WEBHOOK_NAME}.${PRODUCT}.svc`;
+  const service = webhookHost(PRODUCT);
   const authority = await createAuthority({ commonName: `${PRODUCT} development`, days: DAYS, now });
   const server = await issueCertificate(authority, {
     commonName: 'localhost',

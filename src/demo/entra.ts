@@ -49,6 +49,8 @@ export interface EntraRequest {
   readonly at: number;
   readonly path: string;
   readonly clientId: string | undefined;
+  /** Seconds since 1970; tells the service account tokens of a pod apart. */
+  readonly assertionIssuedAt: number | undefined;
   /** `token`, `AADSTS…`, or `outage`. */
   readonly outcome: string;
 }
@@ -89,7 +91,9 @@ export async function startEntra(options: EntraOptions): Promise<Entra> {
     const form = new URLSearchParams(await readBody(request));
     const path = request.url ?? '';
     const record = (outcome: string): void => {
-      state.requests.push({ at: options.now(), path, clientId: form.get('client_id') ?? undefined, outcome });
+      const assertionIssuedAt = decode(form.get('client_assertion') ?? '')?.iat;
+      const clientId = form.get('client_id') ?? undefined;
+      state.requests.push({ at: options.now(), path, clientId, assertionIssuedAt, outcome });
     };
     if (state.outage !== undefined) {
       record('outage');

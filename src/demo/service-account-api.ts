@@ -1,6 +1,6 @@
 /**
- * The part of the Kubernetes API that the webhook needs: service accounts to get, list in pages and watch, and Events to
- * create. Strict: what a real API server would refuse is refused, and its bad days can be had on demand.
+ * The part of the Kubernetes API that the webhook needs: service accounts to get, list in pages and watch, Events to
+ * create, and its own configuration to get. Strict: what a real API server would refuse is refused, and its bad days can be had on demand.
  * https://kubernetes.io/docs/reference/using-api/api-concepts/
  */
 import { randomUUID } from 'node:crypto';
@@ -8,6 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeyedCertificate } from '../certificates/authority.js';
+import { WEBHOOK_ENTRY, WEBHOOK_NAME } from '../names.js';
 import { listenPlain, listenWithTls } from './https-server.js';
 import { createAccountStore, Refusal, type Change } from './service-account-store.js';
 
@@ -23,6 +24,8 @@ export interface ServiceAccountApi {
   /** Creates or changes a service account; watchers hear of it. */
   readonly put: (namespace: string, name: string, annotations?: Readonly<Record<string, string>>) => void;
   readonly remove: (namespace: string, name: string) => void;
+  /** The caBundle of the webhook's configuration, PEM; there is no configuration until it is set. */
+  readonly setCaBundle: (caBundle: string) => void;
   /** Sends a bookmark to whoever asked for bookmarks. */
   readonly bookmark: () => void;
   /** Forgets the past: pages that are still to be fetched and watches, running or new, from before get 410. */
@@ -41,7 +44,7 @@ export interface ServiceAccountApi {
   readonly close: () => Promise<void>;
 }
 
-export type RequestKind = 'get' | 'list' | 'watch' | 'event';
+export type RequestKind = 'get' | 'list' | 'watch' | 'event' | 'configuration';
 
 export interface Misbehaviour {
   /** Milliseconds before each answer. */
@@ -67,6 +70,7 @@ interface Request {
 
 const COLLECTION = '/api/v1/serviceaccounts';
 const ONE = /^\/api\/v1\/namespaces\/([^/]+)\/serviceaccounts\/([^/]+)$/;
+const CONFIGURATION = `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${WEBHOOK_NAME}`;
 const EVENTS = /^\/api\/v1\/namespaces\/([^/]+)\/events$/;
 /** Query parameters that each kind of request may have. */
 const QUERIES: Readonly<Record<RequestKind, readonly string[]>> = {
@@ -74,6 +78,7 @@ const QUERIES: Readonly<Record<RequestKind, readonly string[]>> = {
   list: ['limit', 'continue'],
   watch: ['watch', 'allowWatchBookmarks', 'resourceVersion', 'timeoutSeconds'],
   event: [],
+  configuration: [],
 };
 
 /** Starts the stand-in on a free port of 127.0.0.1. */
@@ -84,6 +89,8 @@ export async function startServiceAccountApi(options: ServiceAccountApiOptions =
   const eventNames = new Set<string>();
   const requests: string[] = [];
   let misbehaviour: Misbehaviour = {};
+  let caBundle: string | undefined;
+  let configurationVersion = 0;
 
   function tellWatchers(change: Change): void {
     for (const watcher of watchers) send(watcher, change);
@@ -119,6 +126,14 @@ export async function startServiceAccountApi(options: ServiceAccountApiOptions =
     return body;
   };
 
+  const getConfiguration = (): unknown => {
+    const name = WEBHOOK_NAME;
+    if (caBundle === undefined) throw new Refusal(404, 'NotFound', `mutatingwebhookconfigurations "${name}" not found`);
+    const clientConfig = { caBundle: Buffer.from(caBundle).toString('base64') };
+    const metadata = { name, uid: 'configuration', resourceVersion: String(configurationVersion) };
+    return { kind: 'MutatingWebhookConfiguration', metadata, webhooks: [{ name: WEBHOOK_ENTRY, clientConfig }] };
+  };
+
   const answer = async (message: IncomingMessage, response: ServerResponse): Promise<void> => {
     const body = await text(message);
     requests.push(`${message.method ?? ''} ${message.url ?? ''}`);
@@ -130,6 +145,7 @@ export async function startServiceAccountApi(options: ServiceAccountApiOptions =
       await suffer(misbehaviour, request.kind);
       if (request.kind === 'watch') watch(request.query, response);
       else if (request.kind === 'event') sendJson(response, 201, createEvent(request.namespace, parseJson(body)));
+      else if (request.kind === 'configuration') sendJson(response, 200, getConfiguration());
       else if (request.kind === 'get') sendJson(response, 200, store.get(request.namespace, request.name));
       else
         sendJson(response, 200, store.list(readCount(request.query, 'limit', 0), request.query.get('continue') ?? ''));
@@ -148,6 +164,10 @@ export async function startServiceAccountApi(options: ServiceAccountApiOptions =
     port,
     put: store.put,
     remove: store.remove,
+    setCaBundle: (pem) => {
+      caBundle = pem;
+      configurationVersion += 1;
+    },
     bookmark: () => {
       const metadata = { resourceVersion: store.version(), creationTimestamp: null };
       const bookmark = { type: 'BOOKMARK', object: { kind: 'ServiceAccount', apiVersion: 'v1', metadata } };
@@ -185,15 +205,24 @@ function readRequest({ method, url = '/' }: IncomingMessage): Request {
   const { pathname, searchParams: query } = new URL(url, 'http://api.invalid');
   const one = ONE.exec(pathname);
   const ofEvents = EVENTS.exec(pathname);
-  const kind = method === 'POST' ? 'event' : one !== null ? 'get' : query.get('watch') === 'true' ? 'watch' : 'list';
+  const kind = chooseKind(method, pathname, query);
   const isKnown =
-    kind === 'event' ? ofEvents !== null : method === 'GET' && (kind === 'get' || pathname === COLLECTION);
+    kind === 'event'
+      ? ofEvents !== null
+      : method === 'GET' && (kind === 'get' || kind === 'configuration' || pathname === COLLECTION);
   if (!isKnown) throw new Refusal(404, 'NotFound', `the server could not find ${method ?? ''} ${pathname}`);
   for (const name of query.keys()) {
     if (!QUERIES[kind].includes(name)) throw new Refusal(400, 'BadRequest', `a ${kind} has no parameter ${name}`);
   }
   const [, namespace = '', name = ''] = one ?? ofEvents ?? [];
   return { kind, namespace: decodeURIComponent(namespace), name: decodeURIComponent(name), query };
+}
+
+function chooseKind(method: string | undefined, pathname: string, query: URLSearchParams): RequestKind {
+  if (method === 'POST') return 'event';
+  if (pathname === CONFIGURATION) return 'configuration';
+  if (ONE.test(pathname)) return 'get';
+  return query.get('watch') === 'true' ? 'watch' : 'list';
 }
 
 async function suffer({ delay = 0, status, to }: Misbehaviour, kind: RequestKind): Promise<void> {

@@ -2,12 +2,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { issueCertificate } from '../certificates/authority.js';
-import { AZURE_ANNOTATION, PRODUCT, WEBHOOK_ENV, WEBHOOK_NAME } from '../names.js';
+import { AZURE_ANNOTATION, PRODUCT, WEBHOOK_ENV, WEBHOOK_NAME, webhookHost } from '../names.js';
 import { startServiceAccountApi } from './service-account-api.js';
 import { TENANT_ID, type Stage } from './stage.js';
 
 /** The name under which the API server calls the webhook. */
-export const WEBHOOK_HOST = `${WEBHOOK_NAME}.${PRODUCT}.svc`;
+export const WEBHOOK_HOST = webhookHost(PRODUCT);
 
 export interface Account {
   readonly name: string;

@@ -1,10 +1,12 @@
 /** Where the webhook's certificate comes from, and what follows when it changes. */
 import { createCaBundle } from '../certificates/ca-bundle.js';
 import { openCertificateFiles } from '../certificates/files.js';
+import { holdCertificates } from '../certificates/held.js';
 import { startManagedCertificates } from '../certificates/managed.js';
-import { checkPair, type CertificateSource, type PairNames } from '../certificates/source.js';
+import { readValidity, type CertificateSource, type PairNames } from '../certificates/source.js';
+import { verifyPair } from '../certificates/verification.js';
 import type { Logger } from '../log.js';
-import { WEBHOOK_NAME } from '../names.js';
+import { webhookHost, WEBHOOK_NAME } from '../names.js';
 import type { TlsConfig } from './config.js';
 import type { KubernetesApi } from './kubernetes-api.js';
 import type { Metrics } from './metrics.js';
@@ -35,11 +37,16 @@ export async function openCertificates(options: CertificateOptions): Promise<Cer
     const { certificateFile, keyFile } = tls;
     const files = await openCertificateFiles({ certificateFile, keyFile, sleep });
     const bundle = createCaBundle(api);
-    return {
-      ...files,
-      names: { certificate: certificateFile, key: keyFile },
-      readCaBundle: async () => (await bundle.read())?.caBundle,
-    };
+    const readCaBundle = async (): Promise<string | undefined> => (await bundle.read())?.caBundle;
+    const names = { certificate: certificateFile, key: keyFile };
+    // Outside of a cluster nobody knows by which name the webhook is called.
+    if (tls.namespace === undefined) return { ...files, names, readCaBundle };
+    const host = webhookHost(tls.namespace);
+    const held = holdCertificates({
+      ...{ source: files, readCaBundle, now, sleep, log, onLook: metrics.observeCaBundle() },
+      verify: (pair, caBundle) => verifyPair(pair, host, caBundle),
+    });
+    return { ...held, names, readCaBundle };
   }
   const managed = await startManagedCertificates({
     ...{ api, log, now, sleep, random: Math.random, observer: metrics.observeManagedCertificates() },
@@ -57,8 +64,8 @@ export async function openCertificates(options: CertificateOptions): Promise<Cer
 export function followCertificate(certificates: Certificates, app: App, metrics: Metrics, log: Logger): void {
   const { names } = certificates;
   const tell = (message: string): void => {
-    const end = checkPair(certificates.current(), names);
-    metrics.setCertificateEnd(end);
+    const { notBefore, notAfter: end } = readValidity(certificates.current().certificatePem);
+    metrics.setCertificateLife(notBefore, end);
     const fields = { from: names.certificate, until: new Date(end).toISOString() };
     if (end > Date.now()) log.info(message, fields);
     else log.warn(`${message}, and it has expired: the API server will not accept it`, fields);

@@ -7,15 +7,17 @@ import type { AdmissionResult } from './review.js';
 import type { LiveReadResult } from './service-accounts.js';
 
 export interface Metrics {
-  /** Called where certificates are managed: elsewhere these series would stand at 0 and alarm. */
+  /** Called where the caBundle is looked at: elsewhere the series would stand at 0 and alarm. Returns what is told of each look. */
+  readonly observeCaBundle: () => (isInStep: boolean) => void;
+  /** Called where certificates are managed. */
   readonly observeManagedCertificates: () => CertificateObserver;
   readonly registry: Registry;
   /** @param seconds from the first byte of the request to the answer. */
   readonly countAdmission: (result: AdmissionResult, reason: Reason | '', seconds: number) => void;
   readonly countLiveRead: (result: LiveReadResult) => void;
   readonly countCertificateReload: (result: 'used' | 'refused') => void;
-  /** @param end of the certificate's validity, milliseconds since 1970. */
-  readonly setCertificateEnd: (end: number) => void;
+  /** Validity of the certificate that is served, milliseconds since 1970. */
+  readonly setCertificateLife: (start: number, end: number) => void;
   readonly countEvent: (result: 'sent' | 'failed' | 'dropped') => void;
   readonly reflector: ReflectorObserver;
 }
@@ -25,10 +27,11 @@ export interface MetricsOptions {
   readonly now: () => number;
   readonly countServiceAccounts: () => number;
   readonly countInFlight: () => number;
+  readonly isReady: () => boolean;
 }
 
 /** Each with a registry of its own, so that two webhooks in one process do not meet. */
-export function createMetrics({ now, countServiceAccounts, countInFlight }: MetricsOptions): Metrics {
+export function createMetrics({ now, countServiceAccounts, countInFlight, isReady }: MetricsOptions): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const admissions = new Counter({
@@ -57,6 +60,7 @@ export function createMetrics({ now, countServiceAccounts, countInFlight }: Metr
   const counter = <Label extends string>(name: string, help: string, ...labelNames: Label[]): Counter<Label> =>
     new Counter({ name: `ado_git_identity_${name}`, help, labelNames, registers });
 
+  gauge('ready', '1 while this replica is ready to serve.', () => (isReady() ? 1 : 0));
   gauge('admissions_in_flight', 'Admission requests that are being answered.', countInFlight);
   gauge('service_accounts', 'Service accounts in the cache.', countServiceAccounts);
   const isSynced = gauge('service_accounts_synced', '1 once a whole list of service accounts was in the cache.');
@@ -74,6 +78,10 @@ export function createMetrics({ now, countServiceAccounts, countInFlight }: Metr
     'Reads of a service account that the cache did not answer.',
     'result',
   );
+  const certificateStart = gauge(
+    'certificate_start_timestamp_seconds',
+    'Begin of validity of the certificate that is served.',
+  );
   const certificateEnd = gauge(
     'certificate_expiry_timestamp_seconds',
     'End of validity of the certificate that is served.',
@@ -85,6 +93,10 @@ export function createMetrics({ now, countServiceAccounts, countInFlight }: Metr
   );
   const events = counter('events_total', 'Kubernetes Events on the owners of pods that were not injected.', 'result');
   isSynced.set(0);
+  const observeCaBundle = (): ((isInStep: boolean) => void) => {
+    const inStep = gauge('ca_bundle_in_step', '1 while the caBundle of the webhook configuration is what it must be.');
+    return (isInStep) => inStep.set(isInStep ? 1 : 0);
+  };
 
   return {
     registry,
@@ -94,21 +106,25 @@ export function createMetrics({ now, countServiceAccounts, countInFlight }: Metr
     },
     countLiveRead: (result) => liveReads.inc({ result }),
     countCertificateReload: (result) => reloads.inc({ result }),
-    setCertificateEnd: (end) => certificateEnd.set(end / 1000),
+    setCertificateLife: (start, end) => {
+      certificateStart.set(start / 1000);
+      certificateEnd.set(end / 1000);
+    },
     countEvent: (result) => events.inc({ result }),
+    observeCaBundle,
     observeManagedCertificates: () => {
       const authorityEnd = gauge(
         'authority_expiry_timestamp_seconds',
         'End of validity of the managed authority that issues.',
       );
-      const inStep = gauge('ca_bundle_in_step', '1 while the caBundle is what the managed certificates want it to be.');
+      const lookAtBundle = observeCaBundle();
       const rotations = counter('rotations_total', 'Managed certificates that this replica has put into use.', 'kind');
       const repairs = counter('repairs_total', 'What others had undone and was put back.', 'object');
       return {
         rotated: (kind) => rotations.inc({ kind }),
         repaired: (object) => repairs.inc({ object }),
         looked: ({ authorityEnd: end, isBundleInStep }) => {
-          inStep.set(isBundleInStep ? 1 : 0);
+          lookAtBundle(isBundleInStep);
           if (end !== undefined) authorityEnd.set(end / 1000);
         },
       };

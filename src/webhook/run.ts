@@ -55,12 +55,17 @@ async function serve({ writeLog, stop }: WebhookProcess, config: WebhookConfig):
   const api = createKubernetesApi(connection);
   try {
     const cache = createServiceAccountCache();
-    const metrics = createMetrics({ now, countServiceAccounts: () => cache.size, countInFlight: () => app.inFlight() });
-    const certificates = await openCertificates({ tls: config.tls, api, log, metrics, now, sleep });
-    ending.signal.addEventListener('abort', () => certificates.close());
     const conditions: Condition[] = ['listening', 'service-accounts'];
     if (config.tls.namespace !== undefined) conditions.push('verified-by-the-api-server');
     const readiness = createReadiness(conditions, () => log.info('the webhook is ready'));
+    const metrics = createMetrics({
+      now,
+      countServiceAccounts: () => cache.size,
+      countInFlight: () => app.inFlight(),
+      isReady: () => readiness.missing().length === 0,
+    });
+    const certificates = await openCertificates({ tls: config.tls, api, log, metrics, now, sleep });
+    ending.signal.addEventListener('abort', () => certificates.close());
     const serviceAccounts = createServiceAccounts({ api, cache, now, onLiveRead: metrics.countLiveRead });
     const report = createEventRecorder({ api, log, now, count: metrics.countEvent });
     const admit = createAdmission({ serviceAccounts, defaults: config.defaults, log, report });

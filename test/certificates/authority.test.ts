@@ -6,7 +6,8 @@ import { createServer, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
-import { createAuthority, issueCertificate, readValidity } from '../../src/certificates/authority.js';
+import { createAuthority, issueCertificate } from '../../src/certificates/authority.js';
+import { readValidity } from '../../src/certificates/source.js';
 import { ProductError } from '../../src/errors.js';
 
 const DAY = 86_400_000;

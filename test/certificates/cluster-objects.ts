@@ -41,6 +41,8 @@ export interface ClusterObjects {
   /** Each write that was tried, such as `patch secret 201`. */
   readonly writes: string[];
   isAway: boolean;
+  /** Whether giving an object an owner takes the right to delete it (OwnerReferencesPermissionEnforcement). */
+  guardsOwners: boolean;
 }
 
 export function createClusterObjects(now: () => number): ClusterObjects {
@@ -130,6 +132,9 @@ export function createClusterObjects(now: () => number): ClusterObjects {
     if (secret.type !== standing.type) return fail(422, 'type: field is immutable');
     const wrong = checkSecret(secret);
     if (wrong !== undefined) return wrong;
+    const listOwners = ({ metadata }: Secret): string => JSON.stringify(metadata.ownerReferences ?? []);
+    if (objects.guardsOwners && listOwners(secret) !== listOwners(standing))
+      return fail(403, 'cannot set an ownerRef on a resource you can not delete');
     objects.secret = { ...secret, metadata: { ...secret.metadata, resourceVersion: next() } };
     return { status: 200, body: copy(objects.secret) };
   };
@@ -186,6 +191,7 @@ export function createClusterObjects(now: () => number): ClusterObjects {
     forbidden: new Set(),
     writes: [],
     isAway: false,
+    guardsOwners: false,
   };
   objects.addConfiguration();
   return objects;

@@ -157,6 +157,16 @@ void t.test('a backup from before the last rotation is restored over the Secret'
   t.ok(allSame(world.served()));
 });
 
+void t.test('the Secret of another installation is put in its place', async (t) => {
+  const world = await startWorld(2);
+  const { secret } = (await startWorld(1)).objects;
+  world.objects.damage((data) => clear(data, { ...secret?.data }));
+  await world.run(OVERLAP + 2 * LOOK, LAGS);
+  t.strictSame(world.violations, []);
+  t.ok(allSame(world.served()));
+  t.equal(world.served()[0], Buffer.from(secret?.data['tls.crt'] ?? '', 'base64').toString(), 'it is used in the end');
+});
+
 void t.test('a replica that was cut off comes back to find no Secret', async (t) => {
   const world = await startWorld(2);
   const [first, second] = world.replicas;
@@ -197,6 +207,29 @@ void t.test('what the API server refuses is said once, and what there is goes on
     t.not(world.served()[0], certificates[0], 'the rotation is made up for');
     t.equal(world.annotation, undefined);
   }
+});
+
+void t.test('a Secret that someone else made, where owners are guarded', async (t) => {
+  const world = await startWorld(2);
+  world.objects.guardsOwners = true;
+  const data = { ...world.objects.secret?.data };
+  world.objects.secret = { type: 'Opaque', data: {}, metadata: { uid: 'by-hand', resourceVersion: '1' } };
+  await world.run(LOOK + SECOND, LAGS);
+  t.strictSame(world.objects.secret.data, data, 'it is repaired without an owner');
+  const { length } = world.objects.writes;
+  await world.run(5 * MINUTE, LAGS);
+  t.ok(world.objects.writes.length - length <= 2, 'the other replica tries once too, and no more');
+  const said = world.log.filter((line) => line.includes("can't be given its owner"));
+  t.equal(said.length, 2, 'once by each');
+  t.match(said[0], /can not delete; delete it by hand and it is made anew with its owner/);
+  world.objects.rotate('ca');
+  await world.run(2 * OVERLAP, LAGS);
+  t.equal(world.annotation, undefined, 'rotation goes on');
+  t.strictSame(world.violations, []);
+  world.objects.secret = undefined;
+  await world.run(LOOK + SECOND, LAGS);
+  t.match(world.objects.secret, { metadata: { ownerReferences: [{ kind: 'MutatingWebhookConfiguration' }] } });
+  t.match(world.log.join(''), /is over/);
 });
 
 void t.test('installed, uninstalled, installed again', async (t) => {

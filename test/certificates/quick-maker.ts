@@ -1,7 +1,7 @@
 /** Real certificates from a few keys that are made once: hundreds of them in a test that is about when, not how. */
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import forge from 'node-forge';
-import type { KeyedCertificate } from '../../src/certificates/authority.js';
+import type { AuthorityOptions, KeyedCertificate } from '../../src/certificates/authority.js';
 import type { CertificateMaker } from '../../src/certificates/step.js';
 
 const DAY = 86_400_000;
@@ -22,8 +22,14 @@ function signNatively(certificate: forge.pki.Certificate, keyPem: string): strin
   return sign('sha256', bytes, keyPem).toString('binary');
 }
 
-/** @returns the maker, and how many keys it has given out. */
-export function createQuickMaker(): CertificateMaker & { readonly count: () => number } {
+export interface QuickMaker extends CertificateMaker {
+  /** How many keys it has given out. */
+  readonly count: () => number;
+  /** An authority that another has issued. */
+  readonly createIntermediate: (issuer: KeyedCertificate, options: AuthorityOptions) => KeyedCertificate;
+}
+
+export function createQuickMaker(): QuickMaker {
   let count = 0;
 
   const issue = (
@@ -56,19 +62,21 @@ export function createQuickMaker(): CertificateMaker & { readonly count: () => n
     };
   };
 
+  const isAuthority = [{ name: 'basicConstraints', critical: true, cA: true }];
   return {
     count: () => count,
     createAuthority: ({ commonName, days, now }) =>
-      Promise.resolve(
-        issue(commonName, now, now + days * DAY, [{ name: 'basicConstraints', critical: true, cA: true }]),
-      ),
+      Promise.resolve(issue(commonName, now, now + days * DAY, isAuthority)),
+    createIntermediate: (issuer, { commonName, days, now }) =>
+      issue(commonName, now, now + days * DAY, isAuthority, issuer),
     issueCertificate: (authority, { commonName, dnsNames, days, now }) => {
       const altNames = dnsNames.map((value) => ({ type: 2, value }));
+      const extensions = altNames.length === 0 ? [] : [{ name: 'subjectAltName', altNames }];
       const end = Math.min(
         now + days * DAY,
         forge.pki.certificateFromPem(authority.certificatePem).validity.notAfter.getTime(),
       );
-      return Promise.resolve(issue(commonName, now, end, [{ name: 'subjectAltName', altNames }], authority));
+      return Promise.resolve(issue(commonName, now, end, extensions, authority));
     },
   };
 }

@@ -39,7 +39,12 @@ interface Setup {
 async function startServer(test: Test, { lookup, admit, limits }: Setup = {}) {
   let output = '';
   const log = createLogger('debug', (text) => (output += text), Date.now);
-  const metrics = createMetrics({ now: Date.now, countServiceAccounts: () => 0, countInFlight: () => 0 });
+  const metrics = createMetrics({
+    now: Date.now,
+    countServiceAccounts: () => 0,
+    countInFlight: () => 0,
+    isReady: () => true,
+  });
   const reports: [Outcome, AdmissionRequest][] = [];
   const lookedUp: string[] = [];
   const find = (namespace: string, name: string): Promise<ServiceAccountLookup> => {
@@ -242,6 +247,18 @@ void t.test('what is too much at once is turned away to be tried again', async (
   for (const answer of await Promise.all(first)) t.ok(readResponse(answer.text).patch, 'those before it are served');
   t.ok(readResponse((await send(body)).text).patch, 'and so are those after it');
   t.match(output(), /"outcome":"overloaded"/);
+
+  const blocked = new Promise<ServiceAccountLookup>((resolve) => (go = resolve));
+  const server = await startServer(t, { lookup: () => blocked });
+  const large = JSON.stringify(createReview(createPod({ note: 'n'.repeat(600_000) })));
+  const twoLarge = [server.send(large), server.send(large)];
+  while (server.app.inFlight() < 2) await new Promise(setImmediate);
+  t.equal((await server.send(large)).status, 503, 'of large pods, which occupy the thread, two are taken at once');
+  const beside = server.send(body);
+  while (server.app.inFlight() < 3) await new Promise(setImmediate);
+  go({ state: 'found', annotations: IDENTITY });
+  for (const answer of await Promise.all([...twoLarge, beside])) t.ok(readResponse(answer.text).patch);
+  t.ok(readResponse((await server.send(large)).text).patch, 'their places are given back');
 
   const small = await startServer(t, { lookup: () => held, limits: { bytes: 10 } });
   t.ok(readResponse((await small.send(body)).text).patch, 'one is always taken, however large');

@@ -7,9 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createAuthority, issueCertificate, type KeyedCertificate } from '../../src/certificates/authority.js';
 import type { Operation } from '../../src/inject/index.js';
+import { webhookHost } from '../../src/names.js';
 
 export const CLIENT_ID = '11111111-2222-3333-4444-555555555555';
 export const TENANT_ID = '66666666-7777-8888-9999-aaaaaaaaaaaa';
+/** Where the webhook runs. */
+export const NAMESPACE = 'ado-git';
 export const IDENTITY = {
   'azure.workload.identity/client-id': CLIENT_ID,
   'azure.workload.identity/tenant-id': TENANT_ID,
@@ -24,8 +27,9 @@ export interface Pki {
 export async function createPki(): Promise<Pki> {
   const now = Date.now();
   const authority = await createAuthority({ commonName: 'test authority', days: 1, now });
+  const dnsNames = ['localhost', webhookHost(NAMESPACE)];
   const issue = (commonName = 'webhook.test'): Promise<KeyedCertificate> =>
-    issueCertificate(authority, { commonName, dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'], days: 1, now });
+    issueCertificate(authority, { commonName, dnsNames, ipAddresses: ['127.0.0.1'], days: 1, now });
   return { authority, server: await issue(), issue };
 }
 

@@ -15,6 +15,7 @@ import {
   createPod,
   createReview,
   IDENTITY,
+  NAMESPACE,
   readResponse,
   request,
   TENANT_ID,
@@ -360,15 +361,25 @@ void t.test('a certificate that is swapped as Kubernetes does it is served witho
     ADO_GIT_TLS_CERT_FILE: join(mount.path, 'tls.crt'),
     ADO_GIT_TLS_KEY_FILE: join(mount.path, 'tls.key'),
   };
-  const webhook = await waitForPorts(run(settingsFor(api, files)));
+  const webhook = await waitForPorts(run(settingsFor(api, { ...files, ADO_GIT_NAMESPACE: NAMESPACE })));
+  const stranger = await createPki();
+  const ca = [pki.authority.certificatePem, stranger.authority.certificatePem];
   const readSubject = async (): Promise<string> => {
-    const socket = connectTls({ port: webhook.port, host: '127.0.0.1', ca: pki.authority.certificatePem });
+    const socket = connectTls({ port: webhook.port, host: '127.0.0.1', ca });
     await once(socket, 'secureConnect');
     const { subject } = socket.getPeerCertificate();
     socket.destroy();
     return String(subject.CN);
   };
   t.equal(await readSubject(), 'webhook.test');
+  await until(() => webhook.find('not ready: the API server could not verify the webhook yet') !== undefined);
+  const notReady = await webhook.health('/readyz');
+  t.match([notReady.status, notReady.text], [503, /verified-by-the-api-server/]);
+  t.match((await webhook.health('/metrics')).text, /^ado_git_identity_ready 0$/m);
+  api.setCaBundle(pki.authority.certificatePem);
+  await until(async () => (await webhook.health('/readyz')).status === 200);
+  await until(async () => /^ado_git_identity_ca_bundle_in_step 1$/m.test((await webhook.health('/metrics')).text));
+  t.match((await webhook.health('/metrics')).text, /^ado_git_identity_ready 1$/m);
 
   const second = await pki.issue('second.test');
   publish('..2', second.certificatePem, pki.server.keyPem);
@@ -382,8 +393,16 @@ void t.test('a certificate that is swapped as Kubernetes does it is served witho
   publish('..3', second.certificatePem, second.keyPem);
   await until(() => webhook.find('a new certificate is served') !== undefined);
   t.equal(await readSubject(), 'second.test');
+
+  const third = await stranger.issue('third.test');
+  publish('..4', third.certificatePem, third.keyPem);
+  await until(() => webhook.find('a new certificate waits, and the one before it is served on') !== undefined);
+  t.equal(await readSubject(), 'second.test', 'one that the caBundle does not verify yet is not used');
+  api.setCaBundle(ca.join(''));
+  await until(() => webhook.lines().filter(({ message }) => message === 'a new certificate is served').length === 2);
+  t.equal(await readSubject(), 'third.test');
   const metrics = (await webhook.health('/metrics')).text;
-  t.match(metrics, /certificate_reloads_total\{result="used"\} 1/);
+  t.match(metrics, /certificate_reloads_total\{result="used"\} 2/);
   t.match(metrics, /certificate_reloads_total\{result="refused"\} 1/);
   webhook.stop();
   t.equal((await webhook.ended).code, 0);

@@ -1,0 +1,158 @@
+/** What API servers would say of a certificate, and certificates of others that are held back until they would take them. */
+import { setTimeout as sleepFor } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { holdCertificates } from '../../src/certificates/held.js';
+import type { CertificateSource, KeyedCertificate } from '../../src/certificates/source.js';
+import { verifyPair } from '../../src/certificates/verification.js';
+import { createLogger } from '../../src/log.js';
+import { createQuickMaker } from './quick-maker.js';
+
+const HOST = 'webhook.test.svc';
+const maker = createQuickMaker();
+const now = Date.now();
+const options = { days: 1, now: now - 60_000 };
+const createAuthority = (commonName: string): Promise<KeyedCertificate> =>
+  maker.createAuthority({ ...options, commonName });
+const issue = (authority: KeyedCertificate, change: Partial<Parameters<typeof maker.issueCertificate>[1]> = {}) =>
+  maker.issueCertificate(authority, { ...options, commonName: HOST, dnsNames: [HOST], ...change });
+
+const root = await createAuthority('root');
+const other = await createAuthority('other');
+
+void t.test('a pair is judged as API servers judge it', async (t) => {
+  const intermediate = maker.createIntermediate(root, { ...options, commonName: 'intermediate' });
+  const leaf = await issue(root);
+  const below = await issue(intermediate);
+  const chain = { ...below, certificatePem: below.certificatePem + intermediate.certificatePem };
+  const cases: Record<string, { pair: KeyedCertificate; bundle: string; refusal?: RegExp }> = {
+    'issued by an authority in the bundle': { pair: leaf, bundle: other.certificatePem + root.certificatePem },
+    'issued by none of them': { pair: leaf, bundle: other.certificatePem, refusal: /caBundle/ },
+    'a chain to the root in the bundle': { pair: chain, bundle: root.certificatePem },
+    'an intermediate in the bundle, without its root': { pair: below, bundle: intermediate.certificatePem },
+    'its intermediate is missing': { pair: below, bundle: root.certificatePem, refusal: /caBundle/ },
+    'for another name': {
+      pair: await issue(root, { dnsNames: ['other.svc'] }),
+      bundle: root.certificatePem,
+      refusal: /subject alternative names/,
+    },
+    'with a common name alone': {
+      pair: await issue(root, { dnsNames: [] }),
+      bundle: root.certificatePem,
+      refusal: /subject alternative names/,
+    },
+    'that has ended': {
+      pair: await issue(root, { now: now - 2 * 86_400_000 }),
+      bundle: root.certificatePem,
+      refusal: /expired/,
+    },
+    'nothing in the bundle': { pair: leaf, bundle: 'nonsense', refusal: /caBundle/ },
+  };
+  for (const [name, { pair, bundle, refusal }] of Object.entries(cases)) {
+    const verdict = verifyPair(pair, HOST, bundle);
+    if (refusal === undefined) await t.resolves(verdict, name);
+    else await t.rejects(verdict, { code: 'certificate', message: refusal }, name);
+  }
+});
+
+/** A held source after its first look; the next are made one at a time. */
+async function hold(t: Test, first: KeyedCertificate) {
+  let written = first;
+  let bundle: string | undefined | Error = root.certificatePem;
+  let time = now;
+  let goOn = (): void => undefined;
+  const log: string[] = [];
+  const inStep: boolean[] = [];
+  const changes: KeyedCertificate[] = [];
+  const source: CertificateSource = {
+    current: () => written,
+    onChange: () => undefined,
+    onRefusal: () => undefined,
+    close: () => undefined,
+  };
+  const held = holdCertificates({
+    source,
+    readCaBundle: () => (bundle instanceof Error ? Promise.reject(bundle) : Promise.resolve(bundle)),
+    verify: (pair, caBundle) => verifyPair(pair, HOST, caBundle),
+    onLook: (isInStep) => inStep.push(isInStep),
+    now: () => time,
+    sleep: () => new Promise((resolve) => (goOn = resolve)),
+    log: createLogger(
+      'info',
+      (line) => log.push(line),
+      () => time,
+    ),
+  });
+  held.onChange((pair) => changes.push(pair));
+  while (inStep.length === 0) await sleepFor(1);
+  t.teardown(() => {
+    held.close();
+    goOn();
+  });
+  return {
+    held,
+    log,
+    changes,
+    write: (pair: KeyedCertificate) => (written = pair),
+    setBundle: (text: string | undefined | Error) => (bundle = text),
+    setTime: (milliseconds: number) => (time = milliseconds),
+    /** @returns whether the caBundle verified what is served then. */
+    look: async (): Promise<boolean | undefined> => {
+      const { length } = inStep;
+      goOn();
+      while (inStep.length === length) await sleepFor(1);
+      return inStep.at(-1);
+    },
+  };
+}
+
+void t.test('the certificate is changed before the caBundle', async (t) => {
+  const [before, after] = [await issue(root), await issue(other)];
+  const world = await hold(t, before);
+  t.ok(await world.look());
+  world.write(after);
+  t.ok(await world.look());
+  t.equal(world.held.current(), before, 'the one before is served on');
+  t.match(world.log.join(''), /a new certificate waits, and the one before it is served on/);
+  await world.look();
+  t.equal(world.log.length, 1, 'said once');
+  world.setBundle(root.certificatePem + other.certificatePem);
+  t.ok(await world.look());
+  t.equal(world.held.current(), after);
+  t.strictSame(world.changes, [after]);
+});
+
+void t.test('the caBundle is changed before the certificate', async (t) => {
+  const [before, after] = [await issue(root), await issue(other)];
+  const world = await hold(t, before);
+  world.setBundle(other.certificatePem);
+  t.notOk(await world.look(), 'what is served is not verified');
+  t.match(world.log.join(''), /"level":"error","message":"every admission fails, as API servers refuse the webhook/);
+  world.write(after);
+  t.ok(await world.look());
+  t.equal(world.held.current(), after);
+  t.match(world.log.at(-1), /is over/);
+});
+
+void t.test('neither is verified: the newer one is served', async (t) => {
+  const [before, after] = [await issue(other), await issue(other)];
+  const world = await hold(t, before);
+  world.write(after);
+  t.notOk(await world.look());
+  t.equal(world.held.current(), after);
+});
+
+void t.test('the caBundle is not known', async (t) => {
+  const [before, after] = [await issue(root), await issue(root)];
+  const world = await hold(t, before);
+  world.setBundle(new Error('connect ETIMEDOUT'));
+  world.write(after);
+  t.notOk(await world.look());
+  t.equal(world.held.current(), before, 'nothing is risked');
+  world.setBundle(undefined);
+  await world.look();
+  t.equal(world.held.current(), before);
+  t.match(world.log.join(''), /has no caBundle/);
+  world.setTime(now + 2 * 86_400_000);
+  await world.look();
+  t.equal(world.held.current(), after, 'what has ended is no better');
+});
