@@ -1,9 +1,12 @@
 /** The chart, rendered by the real helm: what a cluster would be given, and what is refused before it is. */
 import { createHash } from 'node:crypto';
-import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFile, spawnSync } from 'node:child_process';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 import t from 'tap';
 import { parse, parseAllDocuments } from 'yaml';
+import { createAuthority, issueCertificate } from '../src/certificates/authority.js';
+import { listenWithTls } from '../src/demo/https-server.js';
 import {
   DEFAULT_AUTHORITY_HOST,
   DEFAULT_HEALTH_PORT,
@@ -12,7 +15,9 @@ import {
   DEFAULT_SIDECAR_PORT,
   IMAGE,
   INJECT,
+  INJECTED_LABEL,
   MIRROR_ANNOTATION,
+  SIDECAR_CONTAINER,
   SIDECAR_NODE_FLAGS,
   SYSTEM_NAMESPACES,
   USE_LABEL,
@@ -20,6 +25,7 @@ import {
   WEBHOOK_ENV,
   WEBHOOK_NAME,
 } from '../src/names.js';
+import { createMetrics } from '../src/webhook/metrics.js';
 
 const CHART = 'charts/ado-git-identity';
 const NAME = WEBHOOK_NAME;
@@ -235,6 +241,9 @@ void t.test('every variable is one that the webhook reads', options, (t) => {
     'sidecar.extraCa.configMapName=ca',
     'sidecar.pullSecrets={one,two}',
   ];
+  const emptied = readEnvironment(render('azure.tenantId=null', 'webhook.logLevel=null', 'sidecar.resources=null'));
+  t.notOk(WEBHOOK_ENV.tenantId in emptied || WEBHOOK_ENV.logLevel in emptied, 'null is nothing');
+  t.equal(emptied[WEBHOOK_ENV.sidecarResources], '{}');
   for (const mode of [
     [],
     ['tls.mode=provided', 'tls.provided.secretName=x', 'tls.provided.caBundle=-----BEGIN CERTIFICATE-----'],
@@ -352,10 +361,36 @@ void t.test('monitoring and network policy', options, (t) => {
   t.match(at(service, 'metadata.labels'), at(monitor, 'spec.selector.matchLabels'));
   t.equal(at(monitor, 'metadata.labels.release'), 'prometheus');
   t.equal(at(monitor, 'spec.endpoints.0.port'), at(service, 'spec.ports.0.name'));
-  t.match(at(find(objects, 'PrometheusRule'), 'spec.groups.0.rules.0'), { alert: String, expr: String });
+  const rules = at(find(objects, 'PrometheusRule'), 'spec.groups.0.rules') as { alert: string; expr: string }[];
+  const expressions = Object.fromEntries(rules.map(({ alert, expr }) => [alert, expr.replace(/\s+/g, ' ')]));
+  t.equal(
+    expressions['AdoGitIdentityNoReplicaReady'],
+    'sum(ado_git_identity_ready) < 1 or absent(ado_git_identity_ready)',
+  );
+  // Seven days, and for lives of which a third is less than that, a fifth; each replica by itself.
+  const [expiry, start] = ['expiry', 'start'].map((edge) => `ado_git_identity_certificate_${edge}_timestamp_seconds`);
+  t.equal(
+    expressions['AdoGitIdentityCertificateExpires'],
+    `min( ${expiry} - time() < 7 * 24 * 3600 and ${expiry} - time() < (${expiry} - ${start}) / 5 and ${expiry} > 0 )`,
+  );
   const dashboard = at(find(objects, 'ConfigMap', `${NAME}-dashboard`), 'data') as Record<string, string>;
   t.match(JSON.parse(dashboard['ado-git-identity.json'] ?? ''), { title: 'ado-git-identity' });
   t.match(at(find(objects, 'NetworkPolicy'), 'spec'), { policyTypes: ['Ingress', 'Egress'] });
+
+  const metrics = createMetrics({
+    now: Date.now,
+    countServiceAccounts: () => 0,
+    countInFlight: () => 0,
+    isReady: () => true,
+  });
+  metrics.observeManagedCertificates();
+  const exported = new Set(metrics.registry.getMetricsAsArray().map(({ name }) => name));
+  const used = JSON.stringify([rules, dashboard]).match(/ado_git_identity_[a-z_]+/g) ?? [];
+  t.strictSame(
+    used.filter((name) => !exported.has(name.replace(/_bucket$/, ''))),
+    [],
+    'alerts and dashboard name series that the webhook exports',
+  );
   t.end();
 });
 
@@ -363,6 +398,21 @@ void t.test('helm test asks in a namespace that is served, and leaves nothing', 
   const hooks = render('webhook.namespaceSelector.matchLabels.team=git').filter(isHook);
   t.match(find(hooks, 'Namespace', TEST_NAMESPACE).metadata, { labels: { team: 'git' } });
   t.match(find(render(), 'Namespace', TEST_NAMESPACE).metadata, { labels: { [INJECT]: 'enabled' } });
+  const selector = {
+    matchLabels: { team: 'git' },
+    matchExpressions: [
+      { key: 'tier', operator: 'Exists' },
+      { key: 'tier', operator: 'In', values: ['one', 'two'] },
+      { key: 'team', operator: 'Exists' },
+      { key: 'served', operator: 'Exists' },
+      { key: 'stage', operator: 'NotIn', values: ['test'] },
+      { key: 'legacy', operator: 'DoesNotExist' },
+    ],
+  };
+  const selected = render(`--set-json=webhook.namespaceSelector=${JSON.stringify(selector)}`);
+  const labels = at(find(selected, 'Namespace', TEST_NAMESPACE), 'metadata.labels') as Record<string, string>;
+  t.match(labels, { 'app.kubernetes.io/name': 'ado-git-identity', team: 'git', tier: 'one', served: 'true' });
+  t.notOk(INJECT in labels || 'stage' in labels || 'legacy' in labels);
   for (const { metadata } of hooks) {
     t.equal(metadata.annotations?.['helm.sh/hook-delete-policy'], 'before-hook-creation,hook-succeeded,hook-failed');
   }
@@ -370,6 +420,66 @@ void t.test('helm test asks in a namespace that is served, and leaves nothing', 
     at(find(hooks, 'Pod', 'ado-git-identity-test'), 'spec.containers.0.command.3'),
     readFileSync(`${CHART}/files/test.mjs`, 'utf8'),
   );
+  t.end();
+});
+
+void t.test('helm test asks for a pod that strict clusters take', async (t) => {
+  const about = { commonName: 'API server', days: 1, now: Date.now() };
+  const authority = await createAuthority(about);
+  const certificate = await issueCertificate(authority, { ...about, dnsNames: [], ipAddresses: ['127.0.0.1'] });
+  const injected = {
+    metadata: { labels: { [INJECTED_LABEL]: 'true' } },
+    spec: { initContainers: [{ name: SIDECAR_CONTAINER }] },
+  };
+  let body = '';
+  const apiServer = await listenWithTls(certificate, (request, response) => {
+    request.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
+    request.on('end', () => response.writeHead(201).end(JSON.stringify(injected)));
+  });
+  t.teardown(apiServer.close);
+  const account = t.testdir({ 'ca.crt': authority.certificatePem, token: 'token' });
+  const script = readFileSync(`${CHART}/files/test.mjs`, 'utf8');
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--input-type=module', '-e', script.replace('/var/run/secrets/kubernetes.io/serviceaccount', account)],
+    {
+      env: {
+        KUBERNETES_SERVICE_HOST: '127.0.0.1',
+        KUBERNETES_SERVICE_PORT: String(apiServer.port),
+        TEST_NAMESPACE,
+      },
+    },
+  );
+  t.match(stdout, /the pod was injected/);
+  // https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+  const pod: unknown = JSON.parse(body);
+  t.match(at(pod, 'spec.securityContext'), { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
+  const quantities = { cpu: String, memory: String };
+  t.match(at(pod, 'spec.containers'), [
+    {
+      resources: { requests: quantities, limits: quantities },
+      securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+    },
+  ]);
+});
+
+void t.test('the notes lead from Ignore to Fail', options, (t) => {
+  // helm prints them only where there is a cluster.
+  const chart = t.testdir();
+  cpSync(CHART, chart, { recursive: true });
+  cpSync(`${CHART}/templates/NOTES.txt`, `${chart}/notes`);
+  writeFileSync(`${chart}/templates/notes.yaml`, 'notes: {{ tpl (.Files.Get "notes") . | toJson }}');
+  const flags = ['--namespace', NAMESPACE, '--kube-version', '1.31.0', '--show-only', 'templates/notes.yaml'];
+  const notesOf = (policy: string): unknown => {
+    const { stdout } = helm('template', 'a-release', chart, ...flags, '--set', `webhook.failurePolicy=${policy}`);
+    return at(parse(stdout), 'notes');
+  };
+  t.match(
+    notesOf('Ignore'),
+    `helm upgrade a-release CHART --namespace ${NAMESPACE} --reuse-values --set webhook.failurePolicy=Fail`,
+  );
+  t.match(notesOf('Fail'), /^ado-git-identity .* is installed/);
+  t.notMatch(notesOf('Fail'), 'failurePolicy');
   t.end();
 });
 
@@ -382,6 +492,7 @@ const refusedBySchema: readonly (readonly [value: string, named: string])[] = [
   ['azure.clientId=contoso.example', '/azure/clientId'],
   ['azure.authorityHost=http://login.microsoftonline.com', '/azure/authorityHost'],
   ['azure.authorityHost=https://login.microsoftonline.com/tenant', '/azure/authorityHost'],
+  ['azure.authorityHost=https://login.microsoftonline.com:65536', '/azure/authorityHost'],
   ['image.repository=', '/image/repository'],
   ['image.digest=sha256:abc', '/image/digest'],
   ['image.pullPolicy=Sometimes', '/image/pullPolicy'],
@@ -405,6 +516,7 @@ const refusedBySchema: readonly (readonly [value: string, named: string])[] = [
   ['sidecar.proxy.httpsProxy=proxy:3128', '/sidecar/proxy/httpsProxy'],
   ['sidecar.extraCa.pem=/etc/ssl/ca.pem', '/sidecar/extraCa/pem'],
   ['sidecar.resources.limits.gpu=1', '/sidecar/resources/limits'],
+  ['--set-json=sidecar.nodeFlags=[]', '/sidecar/nodeFlags'],
   ['metrics.serviceMonitor.interval=30', '/metrics/serviceMonitor/interval'],
   ['networkPolicy.apiServerPorts={0}', '/networkPolicy/apiServerPorts/0'],
 ];
@@ -416,6 +528,15 @@ const refusedByTemplate: readonly (readonly [value: string, named: string])[] = 
   ['tls.managed.caDays=30', 'tls.managed.caDays'],
   ['webhook.allNamespaces=true,webhook.namespaceSelector.matchLabels.a=b', 'webhook.namespaceSelector'],
   ['webhook.allNamespaces=true,tls.mode=cert-manager,tls.certManager.issuerRef.name=ca', 'excludedNamespaces'],
+  [
+    'sidecar.resources.requests.memory=128Mi',
+    'sidecar.resources.requests.memory is 128Mi and sidecar.resources.limits.memory 64Mi',
+  ],
+  ['sidecar.resources.limits.memory=32M', 'sidecar.resources.limits.memory to 32Mi or more'],
+  ['sidecar.resources.limits.cpu=0', 'sidecar.resources.limits.cpu 0'],
+  ['sidecar.resources.requests.cpu=0.501', 'sidecar.resources.limits.cpu 500m'],
+  ['webhook.resources.requests.memory=1Gi', 'webhook.resources.limits.memory 192Mi'],
+  ['webhook.resources.limits.memory=65535Ki', 'webhook.resources.limits.memory to 64Mi or more'],
 ];
 
 void t.test('refused, each by name', options, (t) => {
@@ -451,7 +572,14 @@ void t.test('taken', options, (t) => {
     'webhook.resources.limits=null',
     'webhook.drainSeconds=0',
   ];
-  for (const values of [first, second]) {
+  const asMuchAsTheLimit = [
+    'azure.authorityHost=https://login.microsoftonline.com:65535',
+    'sidecar.resources.requests.cpu=0.5',
+    'sidecar.resources.requests.memory=65536Ki',
+    'webhook.resources.requests.memory=201326592',
+    'webhook.resources.limits.cpu=0.05',
+  ];
+  for (const values of [first, second, asMuchAsTheLimit]) {
     const { status, stderr } = template(values);
     t.equal(status, 0, values.join(' '), { stderr });
   }

@@ -22,7 +22,20 @@ const pod = {
   },
   spec: {
     serviceAccountName: 'ado-git-identity-test',
-    containers: [{ name: 'app', image: 'example.invalid/app:1' }],
+    // As strict clusters want any pod to be: Pod Security restricted, requests and limits.
+    securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+    containers: [
+      {
+        name: 'app',
+        image: 'example.invalid/app:1',
+        resources: { requests: { cpu: '10m', memory: '16Mi' }, limits: { cpu: '50m', memory: '32Mi' } },
+        securityContext: {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        },
+      },
+    ],
   },
 };
 

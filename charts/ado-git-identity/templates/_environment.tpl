@@ -1,4 +1,4 @@
-{{/* The webhook's environment. What is empty is left out, so that the program's own default holds. */}}
+{{/* The webhook's environment. What is empty or null is left out, so that the program's own default holds. */}}
 {{- define "ado-git.environment" -}}
 {{- $tls := .Values.tls }}
 {{- $sidecar := .Values.sidecar }}
@@ -14,7 +14,7 @@
   "ADO_GIT_SIDECAR_PULL_POLICY" ($sidecar.image.pullPolicy | default .Values.image.pullPolicy)
   "ADO_GIT_SIDECAR_PULL_SECRETS" (join "," $sidecar.pullSecrets)
   "ADO_GIT_SIDECAR_PORT" (int64 $sidecar.port)
-  "ADO_GIT_SIDECAR_RESOURCES" (toJson $sidecar.resources)
+  "ADO_GIT_SIDECAR_RESOURCES" (toJson ($sidecar.resources | default dict))
   "ADO_GIT_SIDECAR_HTTPS_PROXY" $sidecar.proxy.httpsProxy
   "ADO_GIT_SIDECAR_NO_PROXY" $sidecar.proxy.noProxy
   "ADO_GIT_SIDECAR_EXTRA_CA" $sidecar.extraCa.pem
@@ -37,7 +37,7 @@
 ) }}
 {{- end }}
 {{- range $name, $value := $environment }}
-{{- if ne ($value | toString) "" }}
+{{- if not (or (kindIs "invalid" $value) (eq ($value | toString) "")) }}
 - name: {{ $name }}
   value: {{ $value | toString | quote }}
 {{- end }}

@@ -57,3 +57,29 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- /* Of a name that is nobody else's: the hook deletes the namespace afterwards. */}}
 {{- printf "ado-git-identity-test-%s" (sha256sum .Release.Namespace | trunc 8) }}
 {{- end }}
+
+{{/* Its labels: what matchLabels, In and Exists of webhook.namespaceSelector ask for, in this order where they name one key. */}}
+{{- define "ado-git.testNamespaceLabels" -}}
+{{- $selector := .Values.webhook.namespaceSelector | default dict }}
+{{- $labels := merge (dict) ($selector.matchLabels | default dict) }}
+{{- range $operator := list "In" "Exists" }}
+{{- range $selector.matchExpressions }}
+{{- if and (eq .operator $operator) (not (hasKey $labels .key)) }}
+{{- $_ := set $labels .key (.values | default (list "true") | first) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if not (or $selector.matchLabels $selector.matchExpressions) }}
+{{- $_ := set $labels "ado-git.workload.identity/inject" "enabled" }}
+{{- end }}
+{{- merge $labels (include "ado-git.labels" . | fromYaml) | toYaml }}
+{{- end }}
+
+{{/* The number that a quantity stands for; the schema knows the same suffixes. */}}
+{{- define "ado-git.quantity" -}}
+{{- $factors := dict "" 1 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 }}
+{{- /* Large numbers of a values file are floats, which print as 1.5e+08 but for JSON. */}}
+{{- $text := toJson . | trimAll "\"" }}
+{{- $suffix := regexFind "[A-Za-z]+$" $text }}
+{{- mulf (trimSuffix $suffix $text | float64) (get $factors $suffix) }}
+{{- end }}
