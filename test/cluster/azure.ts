@@ -14,15 +14,20 @@ import type { Api } from './api.js';
 
 export const TENANT_ID = '7f3d1c52-9a0b-4e6d-8c21-5b1f0a9e4d37';
 export const CLIENT_ID = '2b6f7a10-5c4d-4e8f-9a3b-1d2c3e4f5a6b';
+/** Of the pod whose service account token is replaced: its exchanges are told apart by it. */
+export const ROTATED_CLIENT_ID = '4c8e1d7a-6b3f-4a29-9d50-7e2f8b1c3a64';
 const ENTRA = 'login.microsoftonline.com';
+
+/** Life of Entra's tokens unless a case sets another, seconds: short, so that every pod that runs for a while renews. */
+export const TOKEN_SECONDS = 60;
 
 export interface Azure {
   readonly authorityPem: string;
   readonly authorityFile: string;
   readonly entra: Entra;
   readonly azureDevOps: AzureDevOps;
-  /** Lets a service account use the identity. */
-  federate(namespace: string, serviceAccount: string): void;
+  /** Lets a service account use an identity, {@link CLIENT_ID} unless another is named. */
+  federate(namespace: string, serviceAccount: string, clientId?: string): void;
   close(): Promise<void>;
 }
 
@@ -41,7 +46,12 @@ export async function startAzure(api: Api, address: string): Promise<Azure> {
   const entra = await startEntra({
     certificate,
     tenants: { [TENANT_ID]: ['contoso.example'] },
-    applications: [{ clientId: CLIENT_ID, tenantId: TENANT_ID, federatedCredentials: [] }],
+    applications: [CLIENT_ID, ROTATED_CLIENT_ID].map((clientId) => ({
+      clientId,
+      tenantId: TENANT_ID,
+      federatedCredentials: [],
+    })),
+    tokenLifetime: TOKEN_SECONDS,
     findKeys: (url) => (url === issuer ? keys : undefined),
     now: Date.now,
   });
@@ -49,7 +59,10 @@ export async function startAzure(api: Api, address: string): Promise<Azure> {
   const authorityFile = join(root, 'authority.pem');
   await writeFile(authorityFile, authority.certificatePem);
   const searchPath = process.env['PATH'] ?? '';
-  const members = { contoso: { [CLIENT_ID]: 'write' }, fabrikam: { [CLIENT_ID]: 'read' } } as const;
+  const members = {
+    contoso: { [CLIENT_ID]: 'write', [ROTATED_CLIENT_ID]: 'read' },
+    fabrikam: { [CLIENT_ID]: 'read' },
+  } as const;
   const azureDevOps = await startAzureDevOps({
     certificate,
     root,
@@ -59,17 +72,17 @@ export async function startAzure(api: Api, address: string): Promise<Azure> {
     searchPath,
   });
   const closeRouter = await startRouter(address, (name) => (name === ENTRA ? entra.port : azureDevOps.port));
-  const subjects = new Set<string>();
+  const subjects = new Map([CLIENT_ID, ROTATED_CLIENT_ID].map((clientId) => [clientId, new Set<string>()]));
   return {
     authorityPem: authority.certificatePem,
     authorityFile,
     entra,
     azureDevOps,
-    federate: (namespace, serviceAccount) => {
-      subjects.add(`system:serviceaccount:${namespace}:${serviceAccount}`);
+    federate: (namespace, serviceAccount, clientId = CLIENT_ID) => {
+      const own = subjects.get(clientId)?.add(`system:serviceaccount:${namespace}:${serviceAccount}`) ?? [];
       entra.setFederatedCredentials(
-        CLIENT_ID,
-        [...subjects].map((subject) => ({ issuer, subject, audience: TOKEN_AUDIENCE })),
+        clientId,
+        [...own].map((subject) => ({ issuer, subject, audience: TOKEN_AUDIENCE })),
       );
     },
     close: async () => {

@@ -1,14 +1,17 @@
 /**
  * The product in a real cluster, from its chart and its image. Needs KUBECONFIG, kubectl and helm, an address for the
  * stand-ins to which the cluster resolves Azure's names (CLUSTER_AZURE_IP), and a command that builds and loads an image
- * (CLUSTER_IMAGE_COMMAND, kind's by default). TEST_SOAK=whole runs the long
- * soaks and measures the start of pods; CLUSTER_RESTART_APISERVER_COMMAND, if set, restarts the API server.
+ * (CLUSTER_IMAGE_COMMAND, kind's by default). TEST_SOAK=whole runs the long soaks and measures the start of pods;
+ * CLUSTER_RESTART_APISERVER_COMMAND, if set, restarts the API server; CLUSTER_AZURE_WEBHOOK_CHART and _IMAGE, if set,
+ * are the chart and the image of the Azure workload identity webhook that is installed beside ours.
  */
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { connectApi, type Api } from './api.js';
 import { startAzure, type Azure } from './azure.js';
+import { azureWebhookCases } from './azure-webhook-cases.js';
 import { disturbanceCases } from './disturbance-cases.js';
+import { firstInstallCases } from './first-install-cases.js';
 import { inputCases, uninstallCases } from './input-cases.js';
 import { install, loadImages, uninstall } from './installation.js';
 import { podCases } from './pod-cases.js';
@@ -16,6 +19,7 @@ import { scaleCases } from './scale-cases.js';
 import { serveCases } from './serve-cases.js';
 import { startCases } from './start-cases.js';
 import { tokenCases } from './token-cases.js';
+import { startTokenRenewal } from './token-renewal-cases.js';
 
 export interface Cluster {
   readonly api: Api;
@@ -32,6 +36,10 @@ const WHOLE = [
   { tokenSeconds: 600, seconds: 600, outageSeconds: 120 },
 ];
 
+const azureWebhook = {
+  chart: process.env['CLUSTER_AZURE_WEBHOOK_CHART'],
+  image: process.env['CLUSTER_AZURE_WEBHOOK_IMAGE'],
+};
 const address = process.env['CLUSTER_AZURE_IP'];
 if (address === undefined || process.env['KUBECONFIG'] === undefined) {
   throw new Error('the cluster tests need KUBECONFIG and CLUSTER_AZURE_IP; CONTRIBUTING.md tells more');
@@ -51,18 +59,29 @@ t.teardown(async () => {
 });
 await uninstall(api);
 await loadImages();
-await install(azure, ...cluster.flags);
 
-const wholeSoak = process.env['TEST_SOAK'] === 'whole';
-if (wholeSoak) {
-  await t.test('the start of a pod', (t) => startCases(t, cluster));
-  await t.test('tokens, whole', (t) => tokenCases(t, cluster, WHOLE));
-} else {
+if (process.env['TEST_SOAK'] === 'whole') await t.test('the long soaks', soak);
+else await t.test('the product in a cluster', everything);
+
+async function everything(t: Test): Promise<void> {
+  await t.test('the first install', (t) => firstInstallCases(t, cluster));
+  const finishTokenRenewal = await startTokenRenewal(cluster);
   await t.test('what users get wrong', (t) => inputCases(t, cluster));
   await t.test('pods of every kind', (t) => serveCases(t, cluster));
   await t.test('in the pod', (t) => podCases(t, cluster));
   await t.test('tokens', (t) => tokenCases(t, cluster, QUICK));
   await t.test('nothing planned fails an admission', (t) => disturbanceCases(t, cluster));
   await t.test('ten thousand service accounts', (t) => scaleCases(t, cluster));
+  const { chart, image } = azureWebhook;
+  if (chart === undefined || image === undefined)
+    t.comment('beside the Azure webhook: skipped, CLUSTER_AZURE_WEBHOOK_CHART and _IMAGE are not set');
+  else await t.test('beside the Azure webhook', (t) => azureWebhookCases(t, cluster, { chart, image }));
+  await t.test('service account tokens that the kubelet replaces', finishTokenRenewal);
   await t.test('after the uninstall', (t) => uninstallCases(t, cluster));
+}
+
+async function soak(t: Test): Promise<void> {
+  await install(azure, ...cluster.flags);
+  await t.test('the start of a pod', (t) => startCases(t, cluster));
+  await t.test('tokens, whole', (t) => tokenCases(t, cluster, WHOLE));
 }

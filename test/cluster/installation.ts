@@ -18,8 +18,9 @@ export const IMAGE = 'cluster.local/ado-git-identity:test';
 export const WORKLOAD_IMAGE = 'cluster.local/ado-git-workload:test';
 
 /** Runs a program; throws with its output unless it ends with 0. */
-export async function run(command: string, args: readonly string[]): Promise<string> {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+export async function run(command: string, args: readonly string[], input = ''): Promise<string> {
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  child.stdin.on('error', () => undefined).end(input);
   const ended = new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
   const [code, output, errors] = await Promise.all([ended, text(child.stdout), text(child.stderr)]);
   if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${String(code)}: ${output}${errors}`);
@@ -40,35 +41,59 @@ export async function loadImages(): Promise<void> {
 
 /** Installs or upgrades the chart, and waits until it serves. */
 export async function install(azure: Azure, ...flags: readonly string[]): Promise<void> {
-  const [repository = '', tag = ''] = IMAGE.split(':');
   await run('helm', [
-    ...[
-      'upgrade',
-      '--install',
-      RELEASE,
-      CHART,
-      '--namespace',
-      SYSTEM_NAMESPACE,
-      '--create-namespace',
-      '--wait',
-      '--timeout',
-      '120s',
-    ],
-    ...['--set', `image.repository=${repository}`, '--set', `image.tag=${tag}`, '--set', `azure.tenantId=${TENANT_ID}`],
-    ...['--set-file', `sidecar.extraCa.pem=${azure.authorityFile}`],
+    ...['upgrade', '--install', RELEASE, CHART, '--namespace', SYSTEM_NAMESPACE, '--create-namespace'],
+    ...['--wait', '--timeout', '120s'],
+    ...listValues(azure),
     ...flags,
   ]);
 }
 
+/** Applies what the chart renders without Helm, as another field manager, over what others own; waits until it serves. */
+export async function applyRendered(api: Api, azure: Azure, ...flags: readonly string[]): Promise<void> {
+  const { gitVersion } = (await api.get('/version')) as { gitVersion: string };
+  const objects = await run('helm', [
+    ...['template', RELEASE, CHART, '--namespace', SYSTEM_NAMESPACE, '--no-hooks', '--kube-version', gitVersion],
+    ...listValues(azure),
+    ...flags,
+  ]);
+  const apply = ['apply', '--server-side', '--force-conflicts', '--field-manager=gitops', '-f', '-'];
+  await run('kubectl', apply, objects);
+  await waitForRollout();
+}
+
+function listValues(azure: Azure): string[] {
+  const [repository = '', tag = ''] = IMAGE.split(':');
+  return [
+    ...['--set', `image.repository=${repository}`, '--set', `image.tag=${tag}`, '--set', `azure.tenantId=${TENANT_ID}`],
+    ...['--set-file', `sidecar.extraCa.pem=${azure.authorityFile}`],
+  ];
+}
+
+/** The caBundle by which the API server verifies the webhook, base64. */
+export async function readBundle(api: Api): Promise<string | undefined> {
+  const { webhooks } = (await api.get(CONFIGURATION)) as { webhooks: { clientConfig: { caBundle?: string } }[] };
+  return webhooks[0]?.clientConfig.caBundle;
+}
+
 /** A rolling restart of the webhook, to its end. */
 export async function restartWebhook(): Promise<void> {
+  await run('kubectl', ['rollout', 'restart', '-n', SYSTEM_NAMESPACE, `deployment/${WEBHOOK_NAME}`]);
+  await waitForRollout();
+}
+
+async function waitForRollout(): Promise<void> {
   const deployment = ['-n', SYSTEM_NAMESPACE, `deployment/${WEBHOOK_NAME}`];
-  await run('kubectl', ['rollout', 'restart', ...deployment]);
   await run('kubectl', ['rollout', 'status', ...deployment, '--timeout=180s']);
 }
 
-export async function uninstall(api: Api): Promise<void> {
+/** As users do; the release's namespace stays. */
+export async function uninstallRelease(): Promise<void> {
   await run('helm', ['uninstall', RELEASE, '--namespace', SYSTEM_NAMESPACE, '--wait', '--ignore-not-found']);
+}
+
+export async function uninstall(api: Api): Promise<void> {
+  await uninstallRelease();
   await api.remove(`/api/v1/namespaces/${SYSTEM_NAMESPACE}`);
 }
 

@@ -1,18 +1,24 @@
 /** Creates pods at a steady rate, as a dry run, and counts what becomes of them. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { SIDECAR_CONTAINER } from '../../src/names.js';
 import type { Api, KubernetesObject } from './api.js';
 import { WORKLOAD_IMAGE } from './installation.js';
 
+export interface LoadFailure {
+  /** When it was asked, milliseconds since 1970. */
+  readonly at: number;
+  /** Status and body of the answer. */
+  readonly said: string;
+}
+
 export interface LoadResult {
   readonly asked: number;
-  /** Answers of the API server that were no creation, with what they said. */
-  readonly failures: readonly string[];
+  /** Answers of the API server that were no creation. */
+  readonly failures: readonly LoadFailure[];
   /** Requests that the API server itself did not answer. */
   readonly unanswered: number;
   /** Created pods without our sidecar. */
   readonly missed: number;
-  /** Milliseconds of each answered creation, in order. */
-  readonly times: readonly number[];
 }
 
 export interface Load {
@@ -38,10 +44,15 @@ export function buildSmallPod(
   };
 }
 
+/** Whether a pod, as the API server answers it, holds our sidecar. */
+export function isInjected(pod: unknown): boolean {
+  const { spec } = pod as { spec?: { initContainers?: { name: string }[] } };
+  return spec?.initContainers?.[0]?.name === SIDECAR_CONTAINER;
+}
+
 /** Starts creating `perSecond` pods a second. */
 export function startLoad(api: Api, namespace: string, perSecond: number): Load {
-  const failures: string[] = [];
-  const times: number[] = [];
+  const failures: LoadFailure[] = [];
   const pending = new Set<Promise<void>>();
   let asked = 0;
   let unanswered = 0;
@@ -49,12 +60,11 @@ export function startLoad(api: Api, namespace: string, perSecond: number): Load 
   const stop = new AbortController();
 
   async function createOne(): Promise<void> {
-    const start = performance.now();
+    const at = Date.now();
     try {
       const { status, body } = await api.create(buildSmallPod(namespace, `load-${asked}`), '?dryRun=All');
-      times.push(performance.now() - start);
-      if (status !== 201) failures.push(`${status} ${JSON.stringify(body)}`);
-      else if ((body as { spec: { initContainers?: object[] } }).spec.initContainers === undefined) missed += 1;
+      if (status !== 201) failures.push({ at, said: `${status} ${JSON.stringify(body)}` });
+      else if (!isInjected(body)) missed += 1;
     } catch {
       unanswered += 1;
     }
@@ -76,7 +86,7 @@ export function startLoad(api: Api, namespace: string, perSecond: number): Load 
       stop.abort();
       await loop;
       await Promise.all(pending);
-      return { asked, failures, unanswered, missed, times };
+      return { asked, failures, unanswered, missed };
     },
   };
 }

@@ -3,9 +3,11 @@ import type { Test } from 'tap';
 import { waitFor, type KubernetesObject } from './api.js';
 import type { Cluster } from './cluster.test.js';
 import { addNamespace, buildPod, removeNamespace, run, waitForEnd, type Workload } from './installation.js';
+import { percentile } from './load.js';
 
 const NAMESPACE = 'ado-git-pods';
 const RESTRICTED = 'ado-git-restricted';
+const DELETIONS = 5;
 const CLONE = 'cd /data && git clone -q https://dev.azure.com/contoso/payments/_git/api && echo cloned';
 
 const restrictedContainer = {
@@ -84,18 +86,10 @@ export async function podCases(t: Test, { api, azure }: Cluster): Promise<void> 
     await waitFor('git works', 60, async () =>
       (await api.logs(NAMESPACE, 'killed', 'app')).includes('asked') ? true : undefined,
     );
-    await run('kubectl', [
-      'exec',
-      '-n',
-      NAMESPACE,
-      'killed',
-      '-c',
-      'ado-git-identity',
-      '--',
-      '/nodejs/bin/node',
-      '-e',
-      'process.kill(1)',
-    ]);
+    const sidecar = ['-n', NAMESPACE, 'killed', '-c', 'ado-git-identity'];
+    const kill = run('kubectl', ['exec', ...sidecar, '--', '/nodejs/bin/node', '-e', 'process.kill(1)']);
+    // What runs in a container may end with it, before it has said how it ended.
+    await kill.catch(() => undefined);
     await waitFor('the sidecar comes back', 60, async () => ((await countRestarts()) > 0 ? true : undefined));
     const before = (await api.logs(NAMESPACE, 'killed', 'app')).length;
     await waitFor('git works on', 30, async () =>
@@ -111,31 +105,32 @@ export async function podCases(t: Test, { api, azure }: Cluster): Promise<void> 
   async function quickDeletion(): Promise<void> {
     const path = `/api/v1/namespaces/${NAMESPACE}/pods`;
     const trap = 'trap "exit 0" TERM; while :; do sleep 0.05; done';
-    await createPod(buildPod(NAMESPACE, 'with', { script: trap, spec: { terminationGracePeriodSeconds: 30 } }));
-    await createPod(
-      buildPod(NAMESPACE, 'without', {
-        script: trap,
-        spec: { terminationGracePeriodSeconds: 30 },
-        annotations: { 'ado-git.workload.identity/inject': 'disabled' },
-      }),
+    const workload = { script: trap, spec: { terminationGracePeriodSeconds: 30 } };
+    const seconds = { without: [] as number[], with: [] as number[] };
+    for (let index = 0; index < DELETIONS; index += 1) {
+      const annotations = { 'ado-git.workload.identity/inject': 'disabled' };
+      await createPod(buildPod(NAMESPACE, `without-${index}`, { ...workload, annotations }));
+      await createPod(buildPod(NAMESPACE, `with-${index}`, workload));
+      for (const kind of ['without', 'with'] as const) seconds[kind].push(await measure(`${kind}-${index}`));
+    }
+    const [without, withSidecar] = [percentile(seconds.without, 0.5), percentile(seconds.with, 0.5)];
+    t.comment(
+      `deletion of a pod, p50 of ${DELETIONS}: ${without.toFixed(1)} s without the sidecar, ${withSidecar.toFixed(1)} s with it`,
     );
-    const measure = async (name: string): Promise<number> => {
-      await waitFor(`${name} runs`, 60, async () =>
-        ((await api.get(`${path}/${name}`)) as { status: { phase: string } }).status.phase === 'Running'
-          ? true
-          : undefined,
-      );
+    t.ok(withSidecar < without + 1, 'the sidecar slows a deletion by less than a second');
+
+    async function measure(name: string): Promise<number> {
+      await waitFor(`${name} runs`, 60, async () => {
+        const { status } = (await api.get(`${path}/${name}`)) as { status: { phase: string } };
+        return status.phase === 'Running' ? true : undefined;
+      });
       const start = Date.now();
       await api.remove(`${path}/${name}`);
       await waitFor(`the end of ${name}`, 40, async () =>
         (await api.get(`${path}/${name}`)) === undefined ? true : undefined,
       );
       return (Date.now() - start) / 1000;
-    };
-    const without = await measure('without');
-    const withSidecar = await measure('with');
-    t.comment(`deletion of a pod: ${without.toFixed(1)} s without the sidecar, ${withSidecar.toFixed(1)} s with it`);
-    t.ok(withSidecar < without + 5, 'the sidecar does not hold the deletion until it is killed');
+    }
   }
 }
 

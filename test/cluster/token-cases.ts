@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { waitFor } from './api.js';
+import { TOKEN_SECONDS } from './azure.js';
 import type { Cluster } from './cluster.test.js';
 import { addNamespace, buildPod, removeNamespace, waitForEnd } from './installation.js';
 
@@ -20,7 +21,7 @@ export async function tokenCases(t: Test, cluster: Cluster, soaks: readonly Soak
   const { api, azure } = cluster;
   await addNamespace(api, azure, NAMESPACE);
   for (const soak of soaks) await holdOut(t, cluster, soak);
-  azure.entra.setTokenLifetime(3600);
+  azure.entra.setTokenLifetime(TOKEN_SECONDS);
   await entraAway(t, cluster);
   await wrongSubject(t, cluster);
   await removeNamespace(api, NAMESPACE);

@@ -1,0 +1,127 @@
+/** Beside the Azure workload identity webhook, called after it and before it: the pod has what both give. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Test } from 'tap';
+import { GROUP, SIDECAR_CONTAINER, VOLUME } from '../../src/names.js';
+import { waitFor, type KubernetesObject } from './api.js';
+import { TENANT_ID } from './azure.js';
+import type { Cluster } from './cluster.test.js';
+import { addNamespace, buildPod, removeNamespace, run, waitForEnd } from './installation.js';
+import { measureAddedLatency } from './latency.js';
+import { buildSmallPod } from './load.js';
+
+const NAMESPACE = 'ado-git-azure';
+const AZURE_NAMESPACE = 'azure-workload-identity-system';
+const CONFIGURATIONS = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+const AZURE_CONFIGURATION = 'azure-wi-webhook-mutating-webhook-configuration';
+const AZURE_ENTRY = 'mutation.azure-workload-identity.io';
+/** Configurations are called in the order of their names: this one before ours. */
+const EARLY_CONFIGURATION = 'a-azure-wi-webhook';
+const SAMPLES = 500;
+/** Needs what both give: git's credentials, and the token that the Azure SDKs read. */
+const SCRIPT =
+  'cd /data && git clone -q https://dev.azure.com/contoso/payments/_git/api && test -s "$AZURE_FEDERATED_TOKEN_FILE" && echo both';
+
+export interface AzureWebhook {
+  readonly chart: string;
+  /** Repository and tag. */
+  readonly image: string;
+}
+
+interface Container {
+  readonly name: string;
+  readonly env?: readonly { readonly name: string }[];
+  readonly volumeMounts?: readonly { readonly name: string }[];
+}
+
+interface Pod {
+  readonly metadata: { readonly annotations?: Readonly<Record<string, string>> };
+  readonly spec: {
+    readonly containers: readonly Container[];
+    readonly initContainers?: readonly Container[];
+    readonly volumes: readonly { readonly name: string }[];
+  };
+}
+
+export async function azureWebhookCases(t: Test, { api, azure }: Cluster, webhook: AzureWebhook): Promise<void> {
+  await addNamespace(api, azure, NAMESPACE);
+  const alone = selectOurs(await createDry(buildPod(NAMESPACE, 'alone', { script: SCRIPT })));
+  const [repository = '', release = ''] = webhook.image.split(':');
+  const place = ['--namespace', AZURE_NAMESPACE];
+  await run('helm', [
+    ...['upgrade', '--install', 'azure-workload-identity', webhook.chart, ...place, '--create-namespace', '--wait'],
+    ...['--set', `azureTenantID=${TENANT_ID},image.repository=${repository},image.release=${release}`],
+    // Its own limits, a tenth of a core and 30 MiB, let it answer only after seconds under this load.
+    ...['--set', 'resources.limits.cpu=1,resources.limits.memory=200Mi'],
+  ]);
+  try {
+    await workTogether('ours is called first');
+    await latency();
+    await callEarlier();
+    await workTogether('theirs is called first');
+  } finally {
+    await run('helm', ['uninstall', 'azure-workload-identity', ...place, '--wait']);
+    await api.remove(`${CONFIGURATIONS}/${EARLY_CONFIGURATION}`);
+    await removeNamespace(api, AZURE_NAMESPACE);
+  }
+  await removeNamespace(api, NAMESPACE);
+
+  async function workTogether(order: string): Promise<void> {
+    const together = await createDry(buildPod(NAMESPACE, 'together', { script: SCRIPT }));
+    t.same(selectOurs(together), alone, `${order}: our part is what it is without theirs`);
+    t.match(listNames(together.spec.containers[0]?.env), 'AZURE_CLIENT_ID', `${order}: theirs is there`);
+    const annotations = { 'azure.workload.identity/inject-proxy-sidecar': 'true' };
+    const proxied = await createDry(buildPod(NAMESPACE, 'proxied', { script: SCRIPT, annotations }));
+    t.equal(proxied.spec.initContainers?.[0]?.name, SIDECAR_CONTAINER, `${order}: our sidecar is before their proxy`);
+    t.match(listNames(proxied.spec.initContainers), 'azwi-proxy-init');
+    const name = order.replaceAll(' ', '-');
+    await api.create(buildPod(NAMESPACE, name, { script: SCRIPT }));
+    const ended = await waitForEnd(api, NAMESPACE, name);
+    t.match(ended, { phase: 'Succeeded', output: /both/ }, `${order}: git and the Azure SDKs' token work`);
+  }
+
+  async function latency(): Promise<void> {
+    const unlabelled = buildSmallPod(NAMESPACE, 'latency');
+    const pods = {
+      cheaper: { ...unlabelled, metadata: { ...unlabelled.metadata, labels: {} } },
+      dearer: buildSmallPod(NAMESPACE, 'latency', { [`${GROUP}/inject`]: 'disabled' }),
+    };
+    const { summary } = await measureAddedLatency(api, pods, SAMPLES, AZURE_ENTRY);
+    t.comment(`the Azure webhook alone adds to the creation of a pod, ${summary}`);
+  }
+
+  async function callEarlier(): Promise<void> {
+    const { metadata, ...others } = (await api.get(`${CONFIGURATIONS}/${AZURE_CONFIGURATION}`)) as KubernetesObject;
+    const labels = metadata['labels'] as Record<string, string>;
+    await api.create({ ...others, metadata: { name: EARLY_CONFIGURATION, labels } });
+    await api.remove(`${CONFIGURATIONS}/${AZURE_CONFIGURATION}`);
+    // The API server follows its configurations with a watch.
+    await sleep(3000);
+  }
+
+  async function createDry(pod: KubernetesObject): Promise<Pod> {
+    return waitFor(`a dry run of ${pod.metadata.name ?? ''}`, 30, async () => {
+      const { status, body } = await api.create(pod, '?dryRun=All');
+      return status === 201 ? (body as Pod) : undefined;
+    });
+  }
+}
+
+function listNames(items: readonly { readonly name: string }[] = []): string {
+  return items.map(({ name }) => name).join(' ');
+}
+
+/** What injection has added to the pod, without what others may add to the same objects. */
+function selectOurs({ metadata, spec }: Pod): object {
+  const ours = new Set<string>(Object.values(VOLUME));
+  const select = ({ env, volumeMounts, ...container }: Container): object => ({
+    ...container,
+    env: env?.filter(({ name }) => !name.startsWith('AZURE_')),
+    volumeMounts: volumeMounts?.filter(({ name }) => ours.has(name)),
+  });
+  return {
+    annotations: Object.entries(metadata.annotations ?? {}).filter(([key]) => key.startsWith(GROUP)),
+    volumes: spec.volumes.filter(({ name }) => ours.has(name)),
+    containers: spec.containers.map(select),
+    sidecar: spec.initContainers?.slice(0, 1).map(select),
+  };
+}
