@@ -15,6 +15,8 @@ export interface AppOptions {
   readonly log: Logger;
   readonly metrics: Pick<Metrics, 'countAdmission'>;
   readonly limits?: Partial<Limits>;
+  /** A body must have come by then, milliseconds. */
+  readonly bodyMs?: number;
 }
 
 export interface App {
@@ -30,9 +32,11 @@ export interface App {
 
 /** Longer than the 90 s after which the API server drops an idle connection: the server must never be the first. */
 const KEEP_ALIVE_MS = 120_000;
+/** Of the API server, a review of 7 MiB comes within a fraction of it. */
+const BODY_MS = 10_000;
 const TLS = { minVersion: 'TLSv1.2' } as const;
 
-export function createApp({ admit, log, metrics, limits }: AppOptions, pair: KeyedCertificate): App {
+export function createApp({ admit, log, metrics, limits, bodyMs = BODY_MS }: AppOptions, pair: KeyedCertificate): App {
   const load = createLoad(limits);
   let isClosing = false;
   const fastify = Fastify({ logger: false, serverFactory: (handler) => createServer(serverOptions(pair), handler) });
@@ -59,7 +63,7 @@ export function createApp({ admit, log, metrics, limits }: AppOptions, pair: Key
   });
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('application/json', (_request: unknown, payload: IncomingMessage) =>
-    readBody(payload, MAX_REVIEW_BYTES),
+    readBody(payload, MAX_REVIEW_BYTES, bodyMs),
   );
   fastify.post<{ Body: Buffer | null }>('/mutate', async (request, reply) =>
     send(reply, await admit(request.body ?? Buffer.alloc(0))),
@@ -106,16 +110,13 @@ function serverOptions({ certificatePem, keyPem }: KeyedCertificate): ServerOpti
   };
 }
 
-/** Of the API server, a review of 7 MiB comes within a fraction of it. */
-const BODY_MS = 10_000;
-
 /** All of the body, or the error that answers with 413; what is too much is read and dropped by node itself. */
-async function readBody(payload: IncomingMessage, limit: number): Promise<Buffer> {
+async function readBody(payload: IncomingMessage, limit: number, milliseconds: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
   // Its place among the admissions under way is taken already: who sends nothing must not keep it.
-  const late = Object.assign(new Error(`the body did not come within ${BODY_MS / 1000} s`), { statusCode: 408 });
-  const timer = setTimeout(() => payload.destroy(late), BODY_MS);
+  const late = Object.assign(new Error(`the body did not come within ${milliseconds / 1000} s`), { statusCode: 408 });
+  const timer = setTimeout(() => payload.destroy(late), milliseconds);
   payload.once('close', () => clearTimeout(timer));
   for await (const chunk of payload.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     length += chunk.length;

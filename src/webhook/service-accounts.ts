@@ -8,6 +8,8 @@ import { readServiceAccount, type Annotations, type ServiceAccountCache } from '
 export const LIVE_READ_BUDGET_MS = 1500;
 /** So many live reads are under way at once; others wait their turn within their budget. */
 const MAX_LIVE_READS = 16;
+/** For less no read is sent: its answer would come too late, milliseconds. */
+const MIN_READ_MS = 5;
 
 export type LiveReadResult = 'found' | 'missing' | 'unavailable';
 
@@ -43,7 +45,7 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
     const remaining = (unsent.get(key)?.wantedUntil ?? 0) - now();
     unsent.delete(key);
     try {
-      if (remaining <= 0) return unavailable('too many reads of service accounts are under way');
+      if (remaining < MIN_READ_MS) return unavailable('too many reads of service accounts are under way');
       const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/serviceaccounts/${encodeURIComponent(name)}`;
       const { status, body } = await api.get(path, remaining);
       if (status === 404) return { state: 'missing' };

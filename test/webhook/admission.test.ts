@@ -2,6 +2,7 @@
 import * as https from 'node:https';
 import { connect as connectTls } from 'node:tls';
 import { once } from 'node:events';
+import { request as httpsRequest } from 'node:https';
 import t, { type Test } from 'tap';
 import type { Outcome, ServiceAccountLookup } from '../../src/inject/index.js';
 import { STANDARD_DEFAULTS } from '../../src/inject/settings.js';
@@ -33,10 +34,11 @@ interface Setup {
   readonly lookup?: ServiceAccountLookup | (() => Promise<ServiceAccountLookup>);
   readonly admit?: Admit;
   readonly limits?: Partial<Limits>;
+  readonly bodyMs?: number;
 }
 
 /** A server on a port of its own. */
-async function startServer(test: Test, { lookup, admit, limits }: Setup = {}) {
+async function startServer(test: Test, { lookup, admit, limits, bodyMs }: Setup = {}) {
   let output = '';
   const log = createLogger('debug', (text) => (output += text), Date.now);
   const metrics = createMetrics({
@@ -60,6 +62,7 @@ async function startServer(test: Test, { lookup, admit, limits }: Setup = {}) {
       log,
       metrics,
       ...(limits !== undefined && { limits }),
+      ...(bodyMs !== undefined && { bodyMs }),
     },
     pki.server,
   );
@@ -262,6 +265,20 @@ void t.test('what is too much at once is turned away to be tried again', async (
 
   const small = await startServer(t, { lookup: () => held, limits: { bytes: 10 } });
   t.ok(readResponse((await small.send(body)).text).patch, 'one is always taken, however large');
+});
+
+void t.test('who sends no body gives its place back', async (t) => {
+  const { port, send, app } = await startServer(t, { limits: { admissions: 1 }, bodyMs: 200 });
+  const headers = { 'content-type': 'application/json', 'content-length': '1000' };
+  const ca = pki.authority.certificatePem;
+  const silent = httpsRequest({ host: '127.0.0.1', port, path: '/mutate', method: 'POST', headers, ca, agent: false });
+  silent.on('error', () => undefined).flushHeaders();
+  t.teardown(() => silent.destroy());
+  while (app.inFlight() < 1) await new Promise(setImmediate);
+  const body = JSON.stringify(createReview(createPod()));
+  t.equal((await send(body)).status, 503);
+  while (app.inFlight() > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  t.equal((await send(body)).status, 200);
 });
 
 void t.test('a defect is answered, logged and counted', async (t) => {

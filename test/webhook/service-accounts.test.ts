@@ -133,6 +133,18 @@ void t.test('a version that is too old leads to another list', async (t) => {
   t.equal(cache.size, 1);
 });
 
+void t.test('a watch that fails again and again leads to another list', async (t) => {
+  const { server, api } = await startApi(t);
+  server.put('apps', 'builder', IDENTITY);
+  const { cache, restarts, syncs } = await startReflector(t, server, api);
+  server.misbehave({ status: 500, to: ['watch'] });
+  server.cutWatches();
+  server.put('apps', 'second', IDENTITY);
+  await until(() => syncs() === 2);
+  t.equal(cache.size, 2, 'it brings what the watch can not');
+  t.ok(restarts.filter((cause) => cause === 'failed').length >= 5, 'not at the first failure');
+});
+
 void t.test('an API server that is away costs nothing but pauses', async (t) => {
   const { server, api } = await startApi(t);
   server.put('apps', 'builder', IDENTITY);

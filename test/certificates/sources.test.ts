@@ -1,7 +1,10 @@
-/** What API servers would say of a certificate, and certificates of others that are held back until they would take them. */
+/** Pairs that can't be served, what API servers would say of others, and those that are held back until they would be taken. */
+import { generateKeyPairSync } from 'node:crypto';
 import { setTimeout as sleepFor } from 'node:timers/promises';
+import forge from 'node-forge';
 import t, { type Test } from 'tap';
 import { holdCertificates } from '../../src/certificates/held.js';
+import { checkPair, readValidity } from '../../src/certificates/source.js';
 import type { CertificateSource, KeyedCertificate } from '../../src/certificates/source.js';
 import { verifyPair } from '../../src/certificates/verification.js';
 import { createLogger } from '../../src/log.js';
@@ -53,6 +56,42 @@ void t.test('a pair is judged as API servers judge it', async (t) => {
     else await t.rejects(verdict, { code: 'certificate', message: refusal }, name);
   }
 });
+
+void t.test('a pair that OpenSSL would refuse to serve is refused before', async (t) => {
+  const names = { certificate: 'tls.crt', key: 'tls.key' };
+  const leaf = await issue(root);
+  t.equal(checkPair(leaf, names), readValidity(leaf.certificatePem).notAfter);
+  const broken = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
+  const cases: Record<string, { pair: KeyedCertificate; message: RegExp }> = {
+    'a key that is too short': { pair: createWeakPair(), message: /^tls\.crt can't be served: .*too small/ },
+    'a chain with a broken block': {
+      pair: { ...leaf, certificatePem: leaf.certificatePem + broken },
+      message: /^tls\.crt can't be served: /,
+    },
+    'a key of another certificate': {
+      pair: { ...leaf, keyPem: createWeakPair().keyPem },
+      message: /^the key in tls\.key does not belong to the certificate in tls\.crt/,
+    },
+  };
+  for (const [name, { pair, message }] of Object.entries(cases))
+    t.throws(() => checkPair(pair, names), { code: 'certificate', message }, name);
+});
+
+function createWeakPair(): KeyedCertificate {
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', {
+    modulusLength: 512,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+  const certificate = forge.pki.createCertificate();
+  certificate.publicKey = forge.pki.publicKeyFromPem(publicKey);
+  certificate.serialNumber = '01';
+  certificate.validity.notAfter = new Date(now + 86_400_000);
+  certificate.setSubject([{ name: 'commonName', value: 'weak' }]);
+  certificate.setIssuer(certificate.subject.attributes);
+  certificate.sign(forge.pki.privateKeyFromPem(privateKey), forge.md.sha256.create());
+  return { certificatePem: forge.pki.certificateToPem(certificate), keyPem: privateKey };
+}
 
 /** A held source after its first look; the next are made one at a time. */
 async function hold(t: Test, first: KeyedCertificate) {
