@@ -88,6 +88,16 @@ void t.test('arrows point down and side folders never look at each other', (t) =
   t.end();
 });
 
+void t.test('injection has one door', (t) => {
+  const others = imports.filter(({ file, target }) => folderOf(file) !== 'inject' && folderOf(target) === 'inject');
+  t.strictSame(
+    others.filter(({ target }) => target !== 'inject/index.ts').map(({ file }) => file),
+    [],
+  );
+  t.ok(others.length > 5);
+  t.end();
+});
+
 void t.test('pure files import pure files, and touch nothing outside', (t) => {
   for (const { file, target, typeOnly } of imports.filter((one) => isPure(one.file) && !one.typeOnly)) {
     if (!typeOnly && !(BASE.test(target) || isPure(target))) t.fail(`${file} is pure and must not import ${target}`);

@@ -18,7 +18,7 @@ export { STANDARD_DEFAULTS, type Defaults } from './settings.js';
 export type { Status } from './status.js';
 export { applyOperations, splitPointer } from './apply.js';
 export { uninjectPod } from './uninject.js';
-export { readClientId, readResources, readTenantId } from './annotation-values.js';
+export { readChoice, readClientId, readResources, readTenantId, type Reader } from './annotation-values.js';
 
 /** What is known of the pod's service account. */
 export type ServiceAccountLookup =

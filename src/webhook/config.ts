@@ -1,8 +1,14 @@
 /** The webhook's configuration: read from the environment once, checked whole, frozen. */
 import type { RotationSettings } from '../certificates/managed.js';
 import { ConfigurationError } from '../errors.js';
-import { readChoice, readClientId, readResources, readTenantId } from '../inject/annotation-values.js';
-import { STANDARD_DEFAULTS, type Defaults } from '../inject/settings.js';
+import {
+  readChoice,
+  readClientId,
+  readResources,
+  readTenantId,
+  STANDARD_DEFAULTS,
+  type Defaults,
+} from '../inject/index.js';
 import {
   DEFAULT_HEALTH_PORT,
   DEFAULT_LISTEN_PORT,

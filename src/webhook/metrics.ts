@@ -1,7 +1,7 @@
 /** The webhook's series: few labels, no identities or names in them. */
 import type { CertificateObserver } from '../certificates/managed.js';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Reason } from '../inject/reasons.js';
+import type { Reason } from '../inject/index.js';
 import type { ReflectorObserver } from './reflector.js';
 import type { AdmissionResult } from './review.js';
 import type { LiveReadResult } from './service-accounts.js';

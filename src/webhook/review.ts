@@ -2,8 +2,7 @@
  * AdmissionReview, `admission.k8s.io/v1`: bytes in, a request or the sentence that says what is wrong with them; an
  * outcome in, the response out. https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
  */
-import type { Outcome } from '../inject/index.js';
-import { DENIED_REASONS, type RefusalReason } from '../inject/reasons.js';
+import { DENIED_REASONS, type Outcome, type RefusalReason } from '../inject/index.js';
 import { MAX_WARNING_LENGTH, PRODUCT } from '../names.js';
 
 /** The API server sends reviews of up to 7 MiB; the envelope round the object may add a little. */

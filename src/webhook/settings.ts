@@ -1,6 +1,6 @@
 /** Reads single settings of the environment, and collects what is wrong with them. */
 import { X509Certificate } from 'node:crypto';
-import type { Reader } from '../inject/annotation-values.js';
+import type { Reader } from '../inject/index.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
