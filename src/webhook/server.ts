@@ -50,16 +50,16 @@ export function createApp({ admit, log, metrics, limits, bodyMs = BODY_MS }: App
   const refuse = (reply: FastifyReply, status: number, reason: string, message: string): FastifyReply =>
     send(reply, answerFailure(log, status, reason, 'refused', message));
 
-  fastify.addHook('onRequest', (request, reply, done) => {
+  fastify.addHook('onRequest', async (request, reply) => {
     if (isClosing) void reply.header('connection', 'close');
-    const release = load.take(Number(request.headers['content-length'] ?? MAX_REVIEW_BYTES));
-    if (release === undefined) {
-      const message = 'too many admissions are under way; try again in a second';
-      send(reply, answerFailure(log, 503, 'ServiceUnavailable', 'overloaded', message));
-      return;
+    const place = await load.take(Number(request.headers['content-length'] ?? MAX_REVIEW_BYTES));
+    if (typeof place === 'string') {
+      const message = `too many ${place} are under way; try again in a second`;
+      return send(reply, answerFailure(log, 503, 'ServiceUnavailable', 'overloaded', message));
     }
-    reply.raw.once('close', release);
-    done();
+    if (reply.raw.destroyed) place();
+    else reply.raw.once('close', place);
+    return undefined;
   });
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('application/json', (_request: unknown, payload: IncomingMessage) =>

@@ -2,6 +2,7 @@
 import { describeError } from '../errors.js';
 import type { ServiceAccountLookup } from '../inject/index.js';
 import type { KubernetesApi } from './kubernetes-api.js';
+import { createTurns } from './turns.js';
 import { readServiceAccount, type Annotations, type ServiceAccountCache } from './service-account-cache.js';
 
 /** An admission waits so long for a live read, in all, milliseconds; the API server gives up after 5 s. */
@@ -93,20 +94,4 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
 
 function unavailable(cause: string): ServiceAccountLookup {
   return { state: 'unavailable', cause };
-}
-
-/** A queue for `count` places: resolves when one is free, with the function that gives it back. */
-function createTurns(count: number): () => Promise<() => void> {
-  let free = count;
-  const waiting: (() => void)[] = [];
-  const giveBack = (): void => {
-    const next = waiting.shift();
-    if (next === undefined) free += 1;
-    else next();
-  };
-  return async () => {
-    if (free > 0) free -= 1;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
-    return giveBack;
-  };
 }

@@ -251,20 +251,29 @@ void t.test('what is too much at once is turned away to be tried again', async (
   t.ok(readResponse((await send(body)).text).patch, 'and so are those after it');
   t.match(output(), /"outcome":"overloaded"/);
 
-  const blocked = new Promise<ServiceAccountLookup>((resolve) => (go = resolve));
-  const server = await startServer(t, { lookup: () => blocked });
-  const large = JSON.stringify(createReview(createPod({ note: 'n'.repeat(600_000) })));
-  const twoLarge = [server.send(large), server.send(large)];
-  while (server.app.inFlight() < 2) await new Promise(setImmediate);
-  t.equal((await server.send(large)).status, 503, 'of large pods, which occupy the thread, two are taken at once');
-  const beside = server.send(body);
-  while (server.app.inFlight() < 3) await new Promise(setImmediate);
-  go({ state: 'found', annotations: IDENTITY });
-  for (const answer of await Promise.all([...twoLarge, beside])) t.ok(readResponse(answer.text).patch);
-  t.ok(readResponse((await server.send(large)).text).patch, 'their places are given back');
-
   const small = await startServer(t, { lookup: () => held, limits: { bytes: 10 } });
   t.ok(readResponse((await small.send(body)).text).patch, 'one is always taken, however large');
+});
+
+void t.test('large pods, which occupy the thread, take turns', async (t) => {
+  let go: (lookup: ServiceAccountLookup) => void = () => undefined;
+  const held = new Promise<ServiceAccountLookup>((resolve) => (go = resolve));
+  const { send, app } = await startServer(t, { lookup: () => held, limits: { waitMs: 300 } });
+  const large = JSON.stringify(createReview(createPod({ note: 'n'.repeat(600_000) })));
+  const taken = [send(large), send(large)];
+  while (app.inFlight() < 2) await new Promise(setImmediate);
+  const refused = await send(large);
+  t.equal(refused.status, 503);
+  t.match(JSON.parse(refused.text), { message: 'too many large pods are under way; try again in a second' });
+  t.equal(app.inFlight(), 2);
+  const waiting = send(large);
+  const small = send(JSON.stringify(createReview(createPod())));
+  while (app.inFlight() < 4) await new Promise(setImmediate);
+  go({ state: 'found', annotations: IDENTITY });
+  for (const answer of await Promise.all([...taken, waiting, small])) t.ok(readResponse(answer.text).patch);
+  while (app.inFlight() > 0) await new Promise(setImmediate);
+  const burst = await Promise.all(Array.from({ length: 10 }, () => send(large)));
+  t.strictSame([...new Set(burst.map(({ status }) => status))], [200], 'a burst is served');
 });
 
 void t.test('who sends no body gives its place back', async (t) => {
