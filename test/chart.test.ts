@@ -371,7 +371,7 @@ void t.test('monitoring and network policy', options, (t) => {
   const [expiry, start] = ['expiry', 'start'].map((edge) => `ado_git_identity_certificate_${edge}_timestamp_seconds`);
   t.equal(
     expressions['AdoGitIdentityCertificateExpires'],
-    `min( ${expiry} - time() < 7 * 24 * 3600 and ${expiry} - time() < (${expiry} - ${start}) / 5 and ${expiry} > 0 )`,
+    `min( ${expiry} - time() < 7 * 24 * 3600 and ${expiry} - time() < (${expiry} - ${start}) / 5 )`,
   );
   const dashboard = at(find(objects, 'ConfigMap', `${NAME}-dashboard`), 'data') as Record<string, string>;
   t.match(JSON.parse(dashboard['ado-git-identity.json'] ?? ''), { title: 'ado-git-identity' });

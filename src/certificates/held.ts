@@ -1,8 +1,8 @@
 /**
- * Certificates that others write, each held back while the caBundle verifies the one before and not yet the new one: a
- * Secret reaches a pod within a minute or two, the caBundle reaches API servers at once, and in no certain order.
+ * Certificates that others write, each held back until the caBundle verifies it, or the one before has ended: the mounted
+ * Secret and the caBundle change in no certain order, and what API servers refuse serves nobody.
  */
-import { describeError, ProductError } from '../errors.js';
+import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
 import { createProblems } from './problems.js';
 import { readValidity, type CertificateSource, type KeyedCertificate } from './source.js';
@@ -14,7 +14,7 @@ export interface HeldOptions {
   readonly readCaBundle: () => Promise<string | undefined>;
   /** Rejects where API servers that have this caBundle would refuse the pair. */
   readonly verify: (pair: KeyedCertificate, caBundle: string) => Promise<void>;
-  /** After each look: whether the caBundle verifies what is served. */
+  /** After each look that could read the caBundle: whether it verifies what is served. */
   readonly onLook: (isInStep: boolean) => void;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -34,33 +34,26 @@ export function holdCertificates(options: HeldOptions): CertificateSource {
 
   const look = async (): Promise<void> => {
     const next = source.current();
-    const caBundle = await problems.attempt('configuration', async () => {
-      const pem = (await readCaBundle()) ?? '';
-      if (pem.trim() === '') throw new ProductError('certificate', 'the webhook configuration has no caBundle');
-      return pem;
-    });
-    const judge = async (pair: KeyedCertificate): Promise<string | undefined> =>
-      caBundle === undefined
-        ? 'the caBundle is not known'
-        : verify(pair, caBundle).then(() => undefined, describeError);
+    const caBundle = await problems.attempt('configuration', async () => (await readCaBundle()) ?? '');
+    const judge = async (pair: KeyedCertificate): Promise<string | undefined> => {
+      if (caBundle === undefined) return 'the caBundle can not be read';
+      if (caBundle.trim() === '') return 'the webhook configuration has no caBundle';
+      return verify(pair, caBundle).then(() => undefined, describeError);
+    };
 
-    let doubt = await judge(served);
     let held: string | undefined;
     if (next !== served) {
-      const nextDoubt = await judge(next);
+      const doubt = await judge(next);
       const hasEnded = readValidity(served.certificatePem).notAfter <= options.now();
-      if (nextDoubt === undefined || hasEnded || (doubt !== undefined && caBundle !== undefined)) {
+      if (doubt === undefined || hasEnded) {
         served = next;
-        doubt = nextDoubt;
         for (const listener of listeners) listener(served);
-      } else held = nextDoubt;
+      } else held = doubt;
     }
     problems.set('held', held && `a new certificate waits, and the one before it is served on: ${held}`);
-    const isRefused = doubt !== undefined && caBundle !== undefined;
-    problems.set(
-      'served',
-      isRefused ? `every admission fails, as API servers refuse the webhook: ${doubt}` : undefined,
-    );
+    if (caBundle === undefined) return;
+    const doubt = await judge(served);
+    problems.set('served', doubt && `API servers refuse the certificate of this replica: ${doubt}`);
     onLook(doubt === undefined);
   };
   const run = async (): Promise<void> => {

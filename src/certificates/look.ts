@@ -90,6 +90,7 @@ export function createLooks(options: LookOptions): Looks {
     bundle = undefined;
     const configuration = await caBundleObject.read();
     if (configuration === undefined) {
+      isBundleInStep = false;
       const mend = 'it belongs to the chart: run helm upgrade again';
       throw new ProductError('kubernetes-api', `there is no MutatingWebhookConfiguration ${WEBHOOK_NAME}; ${mend}`);
     }
@@ -201,8 +202,7 @@ export function createLooks(options: LookOptions): Looks {
     }
     const view = { now: now(), seen, ...dropUndefined({ bundle }) };
     isReady ||= served !== undefined && seenFor(view, served) >= FIRST_USE_MS;
-    if (configuration === undefined) isBundleInStep = false;
-    else if (written !== 'lost') {
+    if (configuration !== undefined && written !== 'lost') {
       isBundleInStep = (await problems.attempt('ca-bundle', () => mendBundle(configuration, holding))) ?? false;
     }
     observer?.looked({

@@ -173,7 +173,9 @@ export function chooseLeaf(
   if (served === undefined || served.end <= now) return leaf;
   // Promoted here, and the Secret could not be written yet.
   if (served.certificatePem === next?.certificatePem) return served;
-  return seenFor(view, leaf) >= settings.overlapSeconds * 1000 ? leaf : served;
+  // Where API servers refuse what is served, nobody is served by waiting.
+  const overlap = seenFor(view, served) < 0 ? FIRST_USE_MS : settings.overlapSeconds * 1000;
+  return seenFor(view, leaf) >= overlap ? leaf : served;
 }
 
 /** How long the leaf's authority has been in the caBundle without a break, milliseconds; -1 where it is not in it now. */

@@ -80,8 +80,11 @@ export function createSecretStore({ api, namespace, podName, dnsName }: SecretSt
       if (last?.read.object?.metadata.resourceVersion !== resourceVersion || last.owner?.uid !== owner?.uid) {
         last = { read: readSecret(object, dnsName, owner), owner };
       }
-      if (ownerProblem === undefined || last.read.view.state !== 'sound') return last.read;
-      return { ...last.read, view: { ...last.read.view, isOwned: true }, ownerProblem };
+      if (!lacksOwner(object, owner)) ownerProblem = undefined;
+      if (ownerProblem === undefined) return last.read;
+      // Not for its owner's sake is it written again and again.
+      const { view } = last.read;
+      return { ...last.read, view: view.state === 'sound' ? { ...view, isOwned: true } : view, ownerProblem };
     },
     write: async ({ object }, holding, owner, isRotated) => {
       const data = writeData(holding);
@@ -97,7 +100,7 @@ export function createSecretStore({ api, namespace, podName, dnsName }: SecretSt
         const secret = { ...object, metadata: { ...object.metadata, annotations, ...ownership }, data };
         return api.put(updatePath, secret, API_TIMEOUT_MS);
       };
-      if (ownerProblem === undefined && lacksOwner(object, owner)) {
+      if (lacksOwner(object, owner)) {
         const answer = await update(ownedBy(object.metadata.ownerReferences ?? [], owner));
         if (answer.status !== 403) return judgeWrite(answer, 'update', name);
         const written = judgeWrite(await update({}), 'update', name);

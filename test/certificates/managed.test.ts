@@ -167,6 +167,16 @@ void t.test('the Secret of another installation is put in its place', async (t) 
   t.equal(world.served()[0], Buffer.from(secret?.data['tls.crt'] ?? '', 'base64').toString(), 'it is used in the end');
 });
 
+void t.test('Secret and configuration of another installation, and no right to mend them', async (t) => {
+  const world = await startWorld(2);
+  const other = await startWorld(1);
+  world.objects.forbidden.add('patch configuration');
+  world.objects.setBundle(other.bundle().join(''));
+  world.objects.damage((data) => clear(data, { ...other.objects.secret?.data }));
+  await world.run(4 * LOOK);
+  t.strictSame(world.served(), [other.served()[0], other.served()[0]], 'what can be verified is served soon');
+});
+
 void t.test('a replica that was cut off comes back to find no Secret', async (t) => {
   const world = await startWorld(2);
   const [first, second] = world.replicas;
@@ -226,6 +236,9 @@ void t.test('a Secret that someone else made, where owners are guarded', async (
   await world.run(2 * OVERLAP, LAGS);
   t.equal(world.annotation, undefined, 'rotation goes on');
   t.strictSame(world.violations, []);
+  world.objects.damage((data) => clear(data, { 'tls.crt': '', 'tls.key': '' }));
+  await world.run(LOOK + SECOND, LAGS);
+  t.equal(world.log.filter((line) => line.includes("can't be given its owner")).length, 2, 'not said again');
   world.objects.secret = undefined;
   await world.run(LOOK + SECOND, LAGS);
   t.match(world.objects.secret, { metadata: { ownerReferences: [{ kind: 'MutatingWebhookConfiguration' }] } });
