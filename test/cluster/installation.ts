@@ -94,7 +94,7 @@ export async function uninstallRelease(): Promise<void> {
 
 export async function uninstall(api: Api): Promise<void> {
   await uninstallRelease();
-  await api.remove(`/api/v1/namespaces/${SYSTEM_NAMESPACE}`);
+  await removeNamespace(api, SYSTEM_NAMESPACE);
 }
 
 /** A namespace that has opted in, with a service account `builder` that has the identity, and what git needs to trust the stand-ins. */
