@@ -15,6 +15,7 @@ import { firstInstallCases } from './first-install-cases.js';
 import { inputCases, uninstallCases } from './input-cases.js';
 import { install, loadImages, uninstall } from './installation.js';
 import { podCases } from './pod-cases.js';
+import { providedCases } from './provided-cases.js';
 import { scaleCases } from './scale-cases.js';
 import { serveCases } from './serve-cases.js';
 import { startCases } from './start-cases.js';
@@ -84,4 +85,5 @@ async function soak(t: Test): Promise<void> {
   await install(azure, ...cluster.flags);
   await t.test('the start of a pod', (t) => startCases(t, cluster));
   await t.test('tokens, whole', (t) => tokenCases(t, cluster, WHOLE));
+  await t.test('certificates of somebody else', (t) => providedCases(t, cluster));
 }

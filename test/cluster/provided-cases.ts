@@ -1,0 +1,67 @@
+/** Certificates that somebody else makes, mounted from a Secret: another authority takes over without a failed admission. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Test } from 'tap';
+import { createAuthority, issueCertificate, type KeyedCertificate } from '../../src/certificates/authority.js';
+import { webhookHost } from '../../src/names.js';
+import { waitFor, type Api } from './api.js';
+import type { Cluster } from './cluster.test.js';
+import { addNamespace, install, removeNamespace, SYSTEM_NAMESPACE, uninstall, WEBHOOK_PODS } from './installation.js';
+import { startLoad } from './load.js';
+
+const NAMESPACE = 'ado-git-provided';
+const SECRET = 'webhook-certificate';
+const PER_SECOND = 20;
+
+/** Ends without an installation. */
+export async function providedCases(t: Test, { api, azure }: Cluster): Promise<void> {
+  await uninstall(api);
+  await addNamespace(api, azure, NAMESPACE);
+  await api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: SYSTEM_NAMESPACE } });
+  const [first, second] = [await createAuthorityNamed('first'), await createAuthorityNamed('second')];
+  const mode = ['--set', `tls.mode=provided,tls.provided.secretName=${SECRET}`];
+  await publish(api, first);
+  await install(azure, ...mode, '--set', `tls.provided.caBundle=${first.certificatePem}`);
+
+  const load = startLoad(api, NAMESPACE, PER_SECOND);
+  // First the Secret, against the advice: the new certificate waits until the caBundle has both authorities.
+  await publish(api, second);
+  await waitForLogs(api, 'a new certificate waits, and the one before it is served on');
+  const both = first.certificatePem + second.certificatePem;
+  await install(azure, ...mode, '--set', `tls.provided.caBundle=${both}`);
+  await waitForLogs(api, 'a new certificate is served');
+  await install(azure, ...mode, '--set', `tls.provided.caBundle=${second.certificatePem}`);
+  await sleep(5000);
+  const { asked, failures, missed } = await load.stop();
+  t.comment(`a new authority of somebody else: ${asked} pods, ${failures.length} failed, ${missed} not injected`);
+  t.strictSame(failures.slice(0, 2), [], 'no admission fails');
+  t.equal(missed, 0, 'every pod is injected');
+  await removeNamespace(api, NAMESPACE);
+  await uninstall(api);
+}
+
+function createAuthorityNamed(commonName: string): Promise<KeyedCertificate> {
+  return createAuthority({ commonName, days: 1, now: Date.now() });
+}
+
+/** Puts a certificate of the authority into the Secret. */
+async function publish(api: Api, authority: KeyedCertificate): Promise<void> {
+  const options = { commonName: 'webhook', dnsNames: [webhookHost(SYSTEM_NAMESPACE)], days: 1, now: Date.now() };
+  const { certificatePem, keyPem } = await issueCertificate(authority, options);
+  await api.apply({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: SECRET, namespace: SYSTEM_NAMESPACE },
+    type: 'kubernetes.io/tls',
+    stringData: { 'tls.crt': certificatePem, 'tls.key': keyPem },
+  });
+}
+
+/** Waits until every replica has said so; the kubelet brings a changed Secret within a minute or two. */
+async function waitForLogs(api: Api, message: string): Promise<void> {
+  const { items } = (await api.get(WEBHOOK_PODS)) as { items: { metadata: { name: string } }[] };
+  for (const { metadata } of items) {
+    await waitFor(`"${message}" in the log of ${metadata.name}`, 180, async () =>
+      (await api.logs(SYSTEM_NAMESPACE, metadata.name, 'webhook')).includes(message) ? true : undefined,
+    );
+  }
+}
