@@ -12,6 +12,8 @@ const ACCOUNTS = 10_000;
 const BURST = 2_000;
 const PARALLEL = 100;
 const SAMPLES = 500;
+const LARGE_PODS = 40;
+const LARGE_BYTES = 600_000;
 /** Of each replica, anonymous. */
 const MEMORY_LIMIT_MB = 64;
 
@@ -41,6 +43,9 @@ export async function scaleCases(t: Test, { api, azure }: Cluster): Promise<void
     `${ACCOUNTS} service accounts, a burst of ${BURST} pods at ${PARALLEL} in parallel: ${failures.length} failed`,
   );
   t.strictSame(failures.slice(0, 3), []);
+  const large = await burstOfLargePods();
+  t.comment(`${LARGE_PODS} pods of ${LARGE_BYTES / 1000} kB at once: ${large.length} failed`);
+  t.strictSame(large.slice(0, 3), [], 'what is turned away is tried again');
   const { items } = (await api.get(WEBHOOK_PODS)) as {
     items: { metadata: { name: string }; status: { phase: string } }[];
   };
@@ -68,6 +73,21 @@ export async function scaleCases(t: Test, { api, azure }: Cluster): Promise<void
   await waitFor('the service accounts are gone', 60, async () =>
     (await api.get(`/api/v1/namespaces/${NAMESPACE}`)) === undefined ? true : undefined,
   );
+
+  async function burstOfLargePods(): Promise<string[]> {
+    const refused: string[] = [];
+    await inParallel(LARGE_PODS, LARGE_PODS, async (index) => {
+      const pod = buildSmallPod(NAMESPACE, `large-${index}`);
+      const spec = pod['spec'] as { containers: object[] };
+      const containers = spec.containers.map((container) => ({
+        ...container,
+        env: [{ name: 'LARGE', value: 'x'.repeat(LARGE_BYTES) }],
+      }));
+      const { status, body } = await api.create({ ...pod, spec: { ...spec, containers } }, '?dryRun=All');
+      if (status !== 201 || !isInjected(body)) refused.push(JSON.stringify(body).slice(0, 500));
+    });
+    return refused;
+  }
 
   async function latency(t: Test): Promise<void> {
     const pods = {
