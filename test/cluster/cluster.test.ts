@@ -79,11 +79,11 @@ async function everything(t: Test): Promise<void> {
   else await t.test('beside the Azure webhook', (t) => azureWebhookCases(t, cluster, { chart, image }));
   await t.test('service account tokens that the kubelet replaces', finishTokenRenewal);
   await t.test('after the uninstall', (t) => uninstallCases(t, cluster));
+  await t.test('certificates of somebody else', (t) => providedCases(t, cluster));
 }
 
 async function soak(t: Test): Promise<void> {
   await install(azure, ...cluster.flags);
   await t.test('the start of a pod', (t) => startCases(t, cluster));
   await t.test('tokens, whole', (t) => tokenCases(t, cluster, WHOLE));
-  await t.test('certificates of somebody else', (t) => providedCases(t, cluster));
 }
