@@ -117,20 +117,18 @@ async function readBody(payload: IncomingMessage, limit: number, milliseconds: n
   // Its place among the admissions under way is taken already: who sends nothing must not keep it.
   const late = Object.assign(new Error(`the body did not come within ${milliseconds / 1000} s`), { statusCode: 408 });
   const timer = setTimeout(() => payload.destroy(late), milliseconds);
-  payload.once('close', () => clearTimeout(timer));
-  for await (const chunk of payload.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > limit) {
-      throw Object.assign(
-        new Error(`the body has more than ${limit} bytes, the most that an AdmissionReview may have`),
-        {
-          statusCode: 413,
-        },
-      );
+  try {
+    for await (const chunk of payload.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > limit) {
+        const message = `the body has more than ${limit} bytes, the most that an AdmissionReview may have`;
+        throw Object.assign(new Error(message), { statusCode: 413 });
+      }
+      chunks.push(chunk);
     }
-    chunks.push(chunk);
+  } finally {
+    clearTimeout(timer);
   }
-  clearTimeout(timer);
   return Buffer.concat(chunks, length);
 }
 
