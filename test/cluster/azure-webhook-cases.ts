@@ -72,7 +72,7 @@ export async function azureWebhookCases(t: Test, { api, azure }: Cluster, webhoo
         '--wait',
       ],
       ...['--set', `azureTenantID=${TENANT_ID},image.repository=${repository},image.release=${release}`],
-      // Its own limits, a tenth of a core and 30 MiB, let it answer only after seconds under this load.
+      // With its own limits, a tenth of a core and 30 MiB, creations took ten seconds or failed under this load.
       ...['--set', 'resources.limits.cpu=1,resources.limits.memory=200Mi'],
     ]);
   }
