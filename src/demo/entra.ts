@@ -4,29 +4,17 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createLocalJWKSet, decodeJwt, errors, jwtVerify, type JSONWebKeySet, type JWTPayload } from 'jose';
+import { createLocalJWKSet, errors, jwtVerify, type JSONWebKeySet } from 'jose';
 import type { KeyedCertificate } from '../certificates/authority.js';
 import { AZURE_DEVOPS_APPLICATION_ID } from '../names.js';
 import type { AccessToken } from './azure-devops.js';
+import { decodeAssertion, matchCredential, type Application, type FederatedCredential } from './entra-assertion.js';
 import { answerOutage, type Outage } from './entra-outage.js';
 import { formatRefusal, refuse, type Refusal } from './entra-refusals.js';
 import { listenWithTls, type Listening } from './https-server.js';
 
+export type { Application, FederatedCredential } from './entra-assertion.js';
 export type { Outage } from './entra-outage.js';
-
-export interface FederatedCredential {
-  readonly issuer: string;
-  /** Compared with upper and lower case. */
-  readonly subject: string;
-  readonly audience: string;
-}
-
-export interface Application {
-  readonly clientId: string;
-  readonly tenantId: string;
-  readonly federatedCredentials: readonly FederatedCredential[];
-  readonly disabled?: boolean;
-}
 
 export interface EntraOptions {
   readonly certificate: KeyedCertificate;
@@ -91,7 +79,7 @@ export async function startEntra(options: EntraOptions): Promise<Entra> {
     const form = new URLSearchParams(await readBody(request));
     const path = request.url ?? '';
     const record = (outcome: string): void => {
-      const assertionIssuedAt = decode(form.get('client_assertion') ?? '')?.iat;
+      const assertionIssuedAt = decodeAssertion(form.get('client_assertion') ?? '')?.iat;
       const clientId = form.get('client_id') ?? undefined;
       state.requests.push({ at: options.now(), path, clientId, assertionIssuedAt, outcome });
     };
@@ -136,7 +124,7 @@ export async function startEntra(options: EntraOptions): Promise<Entra> {
 
   /** What is wrong with the assertion, or `undefined`. */
   async function checkAssertion(assertion: string, application: Application): Promise<Refusal | undefined> {
-    const claims = decode(assertion);
+    const claims = decodeAssertion(assertion);
     if (claims === undefined) return refuse.malformed();
     const { iss = '', sub = '', iat, exp, nbf } = claims;
     const mismatch = matchCredential(application, claims);
@@ -215,27 +203,6 @@ const MAX_BODY = 64 * 1024;
 function findTenant(tenants: EntraOptions['tenants'], name: string): string | undefined {
   const wanted = decodeURIComponent(name).toLowerCase();
   return Object.entries(tenants).find(([id, domains]) => id.toLowerCase() === wanted || domains.includes(wanted))?.[0];
-}
-
-/** Which part of the assertion no federated credential of the application holds, as Entra narrows it down. */
-function matchCredential({ clientId, federatedCredentials }: Application, claims: JWTPayload): Refusal | undefined {
-  const { iss = '', sub = '', aud } = claims;
-  const audiences = typeof aud === 'string' ? [aud] : (aud ?? []);
-  if (federatedCredentials.length === 0) return refuse.noCredential(clientId);
-  const sameIssuer = federatedCredentials.filter(({ issuer }) => issuer === iss);
-  if (sameIssuer.length === 0) return refuse.issuer(iss);
-  const sameSubject = sameIssuer.filter(({ subject }) => subject === sub);
-  if (sameSubject.length === 0) return refuse.subject(sub);
-  const same = sameSubject.some(({ audience }) => audiences.includes(audience));
-  return same ? undefined : refuse.audience(audiences.join(' '));
-}
-
-function decode(assertion: string): JWTPayload | undefined {
-  try {
-    return decodeJwt(assertion);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Shaped like a JWT, as real ones are; its signature is noise, for nobody but Azure DevOps may look into it. */

@@ -1,6 +1,7 @@
 /**
  * The part of the Kubernetes API that the webhook needs: service accounts to get, list in pages and watch, Events to
- * create, and its own configuration to get. Strict: what a real API server would refuse is refused, and its bad days can be had on demand.
+ * create, and its own configuration to get. Strict: what a real API server would refuse is refused, and its bad days can
+ * be had on demand.
  * https://kubernetes.io/docs/reference/using-api/api-concepts/
  */
 import { randomUUID } from 'node:crypto';
@@ -10,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeyedCertificate } from '../certificates/authority.js';
 import { WEBHOOK_ENTRY, WEBHOOK_NAME } from '../names.js';
 import { listenPlain, listenWithTls } from './https-server.js';
+import { readCount, readRequest, type RequestKind } from './service-account-requests.js';
 import { createAccountStore, Refusal, type Change } from './service-account-store.js';
 
 export interface ServiceAccountApiOptions {
@@ -44,8 +46,6 @@ export interface ServiceAccountApi {
   readonly close: () => Promise<void>;
 }
 
-export type RequestKind = 'get' | 'list' | 'watch' | 'event' | 'configuration';
-
 export interface Misbehaviour {
   /** Milliseconds before each answer. */
   readonly delay?: number;
@@ -60,26 +60,6 @@ interface Watcher {
   readonly wantsBookmarks: boolean;
   isMuted: boolean;
 }
-
-interface Request {
-  readonly kind: RequestKind;
-  readonly namespace: string;
-  readonly name: string;
-  readonly query: URLSearchParams;
-}
-
-const COLLECTION = '/api/v1/serviceaccounts';
-const ONE = /^\/api\/v1\/namespaces\/([^/]+)\/serviceaccounts\/([^/]+)$/;
-const CONFIGURATION = `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${WEBHOOK_NAME}`;
-const EVENTS = /^\/api\/v1\/namespaces\/([^/]+)\/events$/;
-/** Query parameters that each kind of request may have. */
-const QUERIES: Readonly<Record<RequestKind, readonly string[]>> = {
-  get: [],
-  list: ['limit', 'continue'],
-  watch: ['watch', 'allowWatchBookmarks', 'resourceVersion', 'timeoutSeconds'],
-  event: [],
-  configuration: [],
-};
 
 /** Starts the stand-in on a free port of 127.0.0.1. */
 export async function startServiceAccountApi(options: ServiceAccountApiOptions = {}): Promise<ServiceAccountApi> {
@@ -201,42 +181,11 @@ function send(watcher: Watcher, event: Change | { readonly type: string; readonl
   if (!watcher.isMuted) watcher.response.write(`${JSON.stringify(event)}\n`);
 }
 
-function readRequest({ method, url = '/' }: IncomingMessage): Request {
-  const { pathname, searchParams: query } = new URL(url, 'http://api.invalid');
-  const one = ONE.exec(pathname);
-  const ofEvents = EVENTS.exec(pathname);
-  const kind = chooseKind(method, pathname, query);
-  const isKnown =
-    kind === 'event'
-      ? ofEvents !== null
-      : method === 'GET' && (kind === 'get' || kind === 'configuration' || pathname === COLLECTION);
-  if (!isKnown) throw new Refusal(404, 'NotFound', `the server could not find ${method ?? ''} ${pathname}`);
-  for (const name of query.keys()) {
-    if (!QUERIES[kind].includes(name)) throw new Refusal(400, 'BadRequest', `a ${kind} has no parameter ${name}`);
-  }
-  const [, namespace = '', name = ''] = one ?? ofEvents ?? [];
-  return { kind, namespace: decodeURIComponent(namespace), name: decodeURIComponent(name), query };
-}
-
-function chooseKind(method: string | undefined, pathname: string, query: URLSearchParams): RequestKind {
-  if (method === 'POST') return 'event';
-  if (pathname === CONFIGURATION) return 'configuration';
-  if (ONE.test(pathname)) return 'get';
-  return query.get('watch') === 'true' ? 'watch' : 'list';
-}
-
 async function suffer({ delay = 0, status, to }: Misbehaviour, kind: RequestKind): Promise<void> {
   if (to !== undefined && !to.includes(kind)) return;
   // The server keeps the process alive while it is needed, not a request that it holds up.
   if (delay > 0) await sleep(delay, undefined, { ref: false });
   if (status !== undefined) throw new Refusal(status, 'InternalError', 'the stand-in has a bad day');
-}
-
-function readCount(query: URLSearchParams, name: string, fallback: number): number {
-  const value = query.get(name);
-  if (value === null) return fallback;
-  if (!/^\d{1,9}$/.test(value)) throw new Refusal(400, 'BadRequest', `${name} is not a number: ${value}`);
-  return Number(value);
 }
 
 function parseJson(body: string): unknown {
