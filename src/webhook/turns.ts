@@ -1,9 +1,7 @@
 /** A queue for so many places. */
 
-/** Resolves when a place is free, with the function that gives it back, to be called once. */
-export type TakeTurn = () => Promise<() => void>;
-
-export function createTurns(count: number): TakeTurn {
+/** @returns what resolves when a place is free, with the function that gives it back, to be called once. */
+export function createTurns(count: number): () => Promise<() => void> {
   let free = count;
   const waiting: (() => void)[] = [];
   const giveBack = (): void => {
