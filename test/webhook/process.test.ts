@@ -265,6 +265,8 @@ void t.test('it serves over TLS 1.2 and later, and ends in order', async (t) => 
   t.teardown(() => api.close());
   const webhook = await waitForPorts(spawnProgram(settingsFor(api, { ADO_GIT_DRAIN_SECONDS: '1' })));
   await until(async () => (await webhook.health('/readyz')).status === 200);
+  // Its log comes through a pipe, and may come after the answer.
+  await until(() => webhook.find('the webhook is ready') !== undefined);
   t.match(webhook.find('the webhook is ready'), { level: 'info' });
 
   const agent = new https.Agent({ keepAlive: true, maxSockets: 1 });
