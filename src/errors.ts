@@ -1,6 +1,6 @@
 /**
  * The catalogue of stable error codes. What is refused at admission has its own closed list of reasons
- * (`inject/decide.ts`), and what Entra answers its own catalogue (`entra/aadsts.ts`).
+ * (`inject/reasons.ts`), and what Entra answers its own catalogue (`entra/aadsts.ts`).
  */
 export const ERROR_CODES = [
   /** An environment variable, flag or file that a program starts with is wrong. */

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import t from 'tap';
 import { parse, parseAllDocuments } from 'yaml';
 import { createAuthority, issueCertificate } from '../src/certificates/authority.js';
-import { listenWithTls } from '../src/demo/https-server.js';
+import { listenWithTls } from '../src/emulators/index.js';
 import {
   DEFAULT_AUTHORITY_HOST,
   DEFAULT_HEALTH_PORT,

@@ -4,7 +4,7 @@ import t from 'tap';
 import { classify, listNumbers } from '../src/entra/aadsts.js';
 import { judgeRepetition, parseAnswer, parseRetryAfter } from '../src/entra/answer.js';
 import { readAssertion } from '../src/entra/assertion.js';
-import { canWaitingMend, toOneLine, type Failure, type FailureClass } from '../src/entra/failure.js';
+import { mayResolveByWaiting, toOneLine, type Failure, type FailureClass } from '../src/entra/failure.js';
 import type { Presented } from '../src/entra/identity.js';
 import { buildTokenRequest } from '../src/entra/request.js';
 import { choosePause, chooseRenewal } from '../src/entra/schedule.js';
@@ -94,7 +94,7 @@ void t.test('each row of the AADSTS table', (t) => {
       const failure = fail(refusal(number, status), status);
       t.match(failure, { class: kind, aadsts: number, code: `AADSTS${number}`, traceId: 'tr', correlationId: 'co' });
       t.equal(failure.detail, `AADSTS${number}: Words of Entra.`);
-      t.equal(canWaitingMend(failure), mends, `${number}: waiting`);
+      t.equal(mayResolveByWaiting(failure), mends, `${number}: waiting`);
       for (const word of words) t.ok(failure.message.includes(word), `${number} says ${word}: ${failure.message}`);
       t.ok(
         failure.message.length <= 1000 && failure.message.endsWith(`(AADSTS${number})`),
@@ -312,7 +312,7 @@ void t.test('pauses', (t) => {
   t.equal(judgeRepetition(once, fail('', 503)).class, 're-read-once');
   const again = judgeRepetition(once, fail(refusal(50013)));
   t.equal(pause(again), 60, 'refused again, it is a matter of configuration');
-  t.notOk(canWaitingMend(again));
+  t.notOk(mayResolveByWaiting(again));
   t.equal(judgeRepetition(once, again).class, 'config');
 
   fc.assert(

@@ -6,13 +6,7 @@ import { generateKeyPair, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
 import { ProductError } from '../errors.js';
-import { readValidity } from './source.js';
-
-/** A certificate and its private key, PEM (`CERTIFICATE` and PKCS #8 `PRIVATE KEY`). */
-export interface KeyedCertificate {
-  readonly certificatePem: string;
-  readonly keyPem: string;
-}
+import { readValidity, type KeyedCertificate } from './pair.js';
 
 export interface AuthorityOptions {
   /** At most 64 characters (RFC 5280, ub-common-name). */

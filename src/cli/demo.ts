@@ -2,8 +2,8 @@
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { play } from '../demo/play.js';
-import { createScreen } from '../demo/screen.js';
+import { runChapters } from '../demo/run.js';
+import { createTerminal } from '../demo/terminal.js';
 import { PRODUCT } from '../names.js';
 import { VERSION } from '../version.js';
 import { parseFlags } from './arguments.js';
@@ -25,8 +25,8 @@ export async function runDemo(argv: readonly string[], io: CommandIo): Promise<n
   parseFlags('demo', argv, {});
   const stop = io.stopSignal();
   const colours = (io.env['NO_COLOR'] ?? '') === '' && io.env['TERM'] !== 'dumb';
-  const screen = createScreen({ write: io.stdout, isTerminal: io.isTerminal, colours });
-  screen.open(
+  const terminal = createTerminal({ write: io.stdout, isTerminal: io.isTerminal, colours });
+  terminal.open(
     `${PRODUCT} ${VERSION}: a pod gets to its git repositories`,
     'The webhook, the sidecar and git are the real programs, and the URLs are real ones. Entra, Azure DevOps, the API ' +
       'server and the kubelet are stand-ins of this demo, on loopback.',
@@ -34,7 +34,7 @@ export async function runDemo(argv: readonly string[], io: CommandIo): Promise<n
   const bundles = dirname(await realpath(process.argv[1] ?? ''));
   const directory = await mkdtemp(join(await realpath(tmpdir()), `${PRODUCT}-demo-`));
   try {
-    const passed = await play({ bundles, directory, searchPath: io.env['PATH'] ?? '', screen, stop });
+    const passed = await runChapters({ bundles, directory, searchPath: io.env['PATH'] ?? '', terminal, stop });
     return passed ? 0 : 1;
   } finally {
     await rm(directory, { recursive: true, force: true, maxRetries: 3 });

@@ -4,14 +4,13 @@ import { describeError, ProductError } from '../errors.js';
 import {
   injectPod,
   keepAnnotations,
-  readClientId,
-  readTenantId,
   serviceAccountOf,
   STANDARD_DEFAULTS,
   uninjectPod,
   type Defaults,
   type Operation,
 } from '../inject/index.js';
+import { readClientId, readTenantId } from '../values/entra-ids.js';
 import { INJECT, PRODUCT, SYSTEM_NAMESPACES } from '../names.js';
 import { VERSION } from '../version.js';
 import { parseFlags } from './arguments.js';

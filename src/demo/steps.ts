@@ -1,6 +1,6 @@
 /** The demo's steps: each is done and checked, and says so; the first that fails ends the demo. */
 import { describeError } from '../errors.js';
-import type { Screen } from './screen.js';
+import type { Terminal } from './terminal.js';
 
 /** Ends the demo; what went wrong has been said. */
 export class StepFailed extends Error {}
@@ -14,25 +14,25 @@ export interface Steps {
   readonly sum: () => string;
 }
 
-export function createSteps(screen: Screen, stop: AbortSignal): Steps {
+export function createSteps(terminal: Terminal, stop: AbortSignal): Steps {
   let passed = 0;
   let skipped = 0;
   return {
     step: async (title, action, doing = typeof title === 'string' ? title : '') => {
-      screen.begin(doing);
+      terminal.begin(doing);
       try {
         stop.throwIfAborted();
         const result = await action();
-        screen.pass(typeof title === 'string' ? title : title(result));
+        terminal.pass(typeof title === 'string' ? title : title(result));
         passed++;
         return result;
       } catch (error) {
-        screen.fail(doing, stop.aborted ? 'interrupted' : describeError(error));
+        terminal.fail(doing, stop.aborted ? 'interrupted' : describeError(error));
         throw new StepFailed();
       }
     },
     skip: (title, reason) => {
-      screen.skip(title, reason);
+      terminal.skip(title, reason);
       skipped++;
     },
     sum: () => `${passed} steps${skipped === 0 ? '' : `, ${skipped} skipped`}`,

@@ -1,6 +1,6 @@
 /**
  * The catalogue of Entra's refusals. They are classed by their AADSTS number alone: the same number comes with various
- * HTTP statuses and `error` values.
+ * HTTP statuses and `error` values. PURE.
  */
 import { ANNOTATION, AZURE_ANNOTATION, AZURE_DEVOPS_SCOPE, PRODUCT, TOKEN_AUDIENCE, TOKEN_LIFETIME } from '../names.js';
 import type { AnswerClass } from './failure.js';

@@ -1,6 +1,6 @@
-/** Entra's answer, parsed once. Bodies can be empty, HTML, plain text or lies; none of it gets further than here. */
+/** Entra's answer, parsed once. Bodies can be empty, HTML, plain text or lies; none of it gets further than here. PURE. */
 import { asksForRereading, classify } from './aadsts.js';
-import { localFailure, toOneLine, type AnswerClass, type Failure } from './failure.js';
+import { createLocalFailure, toOneLine, type AnswerClass, type Failure } from './failure.js';
 import type { Presented } from './identity.js';
 import { redact } from '../log.js';
 
@@ -51,7 +51,7 @@ export function parseRetryAfter(value: string | undefined, now: number): number 
 function parseToken(body: Body | undefined, shown: Presented): Answer {
   const fail = (what: string): Answer => ({
     kind: 'failure',
-    failure: localFailure(
+    failure: createLocalFailure(
       'bad-answer',
       'bad-answer',
       `${shown.authority} answered 200, but ${what}. Is it Entra, and no proxy or sign-in page on the way?`,
@@ -137,7 +137,7 @@ function describeUnknown(
 function refuseForeignAnswer({ status }: RawAnswer, shown: Presented): Failure {
   const what =
     status >= 300 && status < 400 ? `a redirect (${status}), which is not followed` : `${status} without a reason`;
-  return localFailure(
+  return createLocalFailure(
     'bad-answer',
     'bad-answer',
     `${shown.authority} answered ${what}. Is it Entra, and no proxy or sign-in page on the way?`,

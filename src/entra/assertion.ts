@@ -1,5 +1,5 @@
-/** The projected service account token, as far as its holder needs to read it. */
-import { localFailure, toOneLine, type Failure } from './failure.js';
+/** The projected service account token, as far as its holder needs to read it. PURE. */
+import { createLocalFailure, toOneLine, type Failure } from './failure.js';
 import type { Claims } from './identity.js';
 
 export type AssertionReading =
@@ -17,7 +17,7 @@ const CLOCK_SKEW_SECONDS = 300;
 export function readAssertion(content: string, file: string, now: number): AssertionReading {
   const fail = (code: string, message: string): AssertionReading => ({
     kind: 'failure',
-    failure: localFailure('assertion', code, message),
+    failure: createLocalFailure('assertion', code, message),
   });
   const assertion = content.trim();
   const mend =

@@ -5,7 +5,7 @@ import { connect as connectSecure, type SecureContext } from 'node:tls';
 import type { Socket } from 'node:net';
 import { describeError } from '../errors.js';
 import type { RawAnswer } from './answer.js';
-import { localFailure, type Failure } from './failure.js';
+import { createLocalFailure, type Failure } from './failure.js';
 import type { TokenRequest } from './request.js';
 
 export interface Transport {
@@ -42,7 +42,7 @@ export async function exchange(request: TokenRequest, transport: Transport): Pro
     const seconds = transport.deadline / 1000;
     const via = transport.proxy === undefined ? '' : ` through the proxy ${nameProxy(transport.proxy)}`;
     const message = `${url.origin} did not answer within ${seconds} s${via}. Do a firewall or network policies let the pod reach it?`;
-    abandon(new Refusal(localFailure('transport', 'timeout', message)));
+    abandon(new Refusal(createLocalFailure('transport', 'timeout', message)));
   }, transport.deadline);
   try {
     return { kind: 'answer', answer: await Promise.race([send(url, request, transport, open), abandoned]) };
@@ -96,7 +96,7 @@ async function readAnswer(response: IncomingMessage, url: URL): Promise<RawAnswe
     length += chunk.length;
     if (length > MAX_BODY_BYTES) {
       const message = `${url.origin} answered with more than ${MAX_BODY_BYTES / 1024} KiB. Is it Entra, and no proxy or sign-in page on the way?`;
-      throw new Refusal(localFailure('bad-answer', 'bad-answer', message));
+      throw new Refusal(createLocalFailure('bad-answer', 'bad-answer', message));
     }
     chunks.push(chunk);
   }
@@ -120,11 +120,11 @@ async function openTunnel(
           ? 'It asks for a password: let it allow the pods without one'
           : `It must allow CONNECT to ${target}, or NO_PROXY must name the host`;
       const message = `The proxy ${nameProxy(proxy)} refused the connection to ${target} (${status}). ${mend} (chart value sidecar.proxy).`;
-      reject(new Refusal(localFailure('proxy-refused', 'proxy-refused', message)));
+      reject(new Refusal(createLocalFailure('proxy-refused', 'proxy-refused', message)));
     };
     const fail = (error: Error): void => {
       const message = `The proxy ${nameProxy(proxy)} can't be used: ${describeError(error)}. Correct the chart value sidecar.proxy (HTTPS_PROXY).`;
-      reject(new Refusal(localFailure('transport', 'proxy-unreachable', message)));
+      reject(new Refusal(createLocalFailure('transport', 'proxy-unreachable', message)));
     };
     const asked = requestPlain({ ...proxy, method: 'CONNECT', path: target, headers: { host: target }, agent: false });
     open.push(asked);
@@ -151,7 +151,7 @@ function explain(error: unknown, url: URL, transport: Transport): Failure {
       code.includes('ALTNAME') || code.includes('EXPIRED')
         ? ''
         : ' If a proxy inspects TLS, give its CA in the chart value sidecar.extraCa.';
-    return localFailure(
+    return createLocalFailure(
       'tls-untrusted',
       'tls-untrusted',
       `The certificate of ${url.origin} is not trusted: ${said}.${mend}`,
@@ -159,14 +159,14 @@ function explain(error: unknown, url: URL, transport: Transport): Failure {
   }
   if (code.startsWith('HPE_')) {
     const message = `${url.origin} does not answer with HTTP (${said}). Is it Entra?`;
-    return localFailure('bad-answer', 'bad-answer', message);
+    return createLocalFailure('bad-answer', 'bad-answer', message);
   }
   const mend =
     code === 'ENOTFOUND' || code === 'EAI_AGAIN'
       ? "Look at the cluster's DNS, and at ADO_GIT_AUTHORITY_HOST (chart value azure.authorityHost)."
       : 'Do a firewall or network policies let the pod reach it?';
   const via = transport.proxy === undefined ? '' : ` through the proxy ${nameProxy(transport.proxy)}`;
-  return localFailure('transport', 'transport', `${url.origin} can't be reached${via}: ${said}. ${mend}`);
+  return createLocalFailure('transport', 'transport', `${url.origin} can't be reached${via}: ${said}. ${mend}`);
 }
 
 function nameProxy({ host, port }: NonNullable<Transport['proxy']>): string {

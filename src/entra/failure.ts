@@ -1,4 +1,4 @@
-/** Why an exchange gave no token: a closed union, each with a sentence for people. */
+/** Why an exchange gave no token: a closed union, each with a sentence for people. PURE. */
 
 /** What Entra's answers come to, after the table of AADSTS numbers. */
 export type AnswerClass =
@@ -38,12 +38,12 @@ export interface Failure {
 }
 
 /** Whether the failure may go away while everybody waits; if not, git and `startup: wait` are held up no longer. */
-export function canWaitingMend(failure: Failure): boolean {
+export function mayResolveByWaiting(failure: Failure): boolean {
   return failure.class !== 'config' && failure.class !== 'never-hammer' && failure.class !== 'our-defect';
 }
 
 /** A failure on the way to Entra or back. */
-export function localFailure(kind: LocalClass, code: string, message: string): Failure {
+export function createLocalFailure(kind: LocalClass, code: string, message: string): Failure {
   return { class: kind, code, message: toOneLine(message) };
 }
 

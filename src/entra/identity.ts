@@ -1,4 +1,4 @@
-/** Whose token is asked for, and with what. */
+/** Whose token is asked for, and with what. PURE. */
 
 /** One identity at one authority; all values checked. */
 export interface Identity {

@@ -1,4 +1,4 @@
-/** The exchange's request: client credentials with a federated assertion (RFC 7523 section 2.2). */
+/** The exchange's request: client credentials with a federated assertion (RFC 7523 section 2.2). PURE. */
 import { AZURE_DEVOPS_SCOPE, PRODUCT } from '../names.js';
 import { VERSION } from '../version.js';
 import type { Identity } from './identity.js';

@@ -1,4 +1,4 @@
-/** When to ask Entra: renewal while a token is valid, and pauses after failures. All times are seconds. */
+/** When to ask Entra: renewal while a token is valid, and pauses after failures. All times are seconds. PURE. */
 import type { Failure } from './failure.js';
 
 /**

@@ -1,4 +1,4 @@
-/** How SSH remotes of a project are spelled, and the HTTPS address that serves the same repositories. */
+/** How SSH remotes of a project are spelled, and the HTTPS address that serves the same repositories. PURE. */
 
 export interface Project {
   readonly organization: string;

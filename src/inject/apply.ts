@@ -1,4 +1,4 @@
-/** RFC 6902 the other way round: applies patches, as far as our own go. */
+/** RFC 6902 the other way round: applies patches, as far as our own go. PURE. */
 import type { Operation } from './patch.js';
 
 /** The segments of a JSON pointer (RFC 6901). */

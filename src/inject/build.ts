@@ -1,16 +1,16 @@
-/** Builds the patch of one pod whose settings and plans are known. */
-import { renderGitconfig, renderGitconfigSystem } from '../git/config.js';
-import { renderHelper } from '../git/helper.js';
-import type { Container, Pod } from '../kubernetes.js';
+/** Builds the patch of one pod whose settings and plans are known. PURE. */
+import { renderGitconfig, renderGitconfigSystem } from '../git/gitconfig.js';
+import { renderHelper } from '../git/credential-helper.js';
+import type { Container, Pod } from '../kubernetes/types.js';
 import { INJECTED_LABEL, SIDECAR_CONTAINER, WRITTEN_ANNOTATION } from '../names.js';
 import { VERSION } from '../version.js';
-import { configureEnv, configureMounts, listMounts, type Plan } from './environment.js';
+import { configureEnv, configureMounts, listMounts, type Plan } from './git-channels.js';
 import { ListEdit, MapEdit, pointer, type Edit, type Empty, type Operation } from './patch.js';
-import { formerPointer, isEarlierPass, type Place } from './pod.js';
-import { isStillOurs, putRight } from './same.js';
+import { formerPointer, isEarlierPass, type ContainerRef } from './candidate.js';
+import { isUnchanged, restore } from './drift.js';
 import type { Defaults, Settings } from './settings.js';
 import { buildSidecar } from './sidecar.js';
-import { readFormerlyEmpty, type Status } from './status.js';
+import { readFormerlyEmpty, type Status } from './status-annotation.js';
 import { buildVolumes } from './volumes.js';
 
 /** How each configured container is reached. */
@@ -36,7 +36,7 @@ export interface Build {
   readonly pod: Pod;
   readonly settings: Settings;
   readonly defaults: Defaults;
-  readonly places: readonly Place[];
+  readonly places: readonly ContainerRef[];
   readonly plans: Plans;
   readonly texts: Texts;
 }
@@ -73,7 +73,7 @@ export function buildPatch(build: Build): { patch: readonly Operation[]; status:
 }
 
 /** Configures the planned containers and takes an earlier pass's items out of the others. */
-function editContainers(pod: Pod, places: readonly Place[], plans: Plans): Edit[] {
+function editContainers(pod: Pod, places: readonly ContainerRef[], plans: Plans): Edit[] {
   const earlierPass = isEarlierPass(pod);
   return places.flatMap(({ list, index, container }) => {
     const channels = plans.get(container)?.channels;
@@ -93,7 +93,7 @@ function editSpec({ pod, settings, defaults, places, plans }: Build): Edit[] {
   const withSystem = [...plans.values()].some(({ channels }) => channels.has('system'));
   const volumes = new ListEdit(pointer('spec', 'volumes'), pod.spec.volumes);
   for (const volume of buildVolumes(settings, defaults, withSystem)) {
-    volumes.put(({ name }) => name === volume.name, volume, isStillOurs);
+    volumes.put(({ name }) => name === volume.name, volume, isUnchanged);
   }
   const secrets = new ListEdit(pointer('spec', 'imagePullSecrets'), pod.spec.imagePullSecrets);
   for (const name of defaults.pullSecrets) {
@@ -105,7 +105,7 @@ function editSpec({ pod, settings, defaults, places, plans }: Build): Edit[] {
   const isOurs = ({ name }: Container): boolean => name === SIDECAR_CONTAINER;
   const first = initContainers.items[0];
   if (first !== undefined && isOurs(first)) {
-    if (!isStillOurs(first, sidecar)) initContainers.replace(0, putRight(first, sidecar));
+    if (!isUnchanged(first, sidecar)) initContainers.replace(0, restore(first, sidecar));
   } else {
     initContainers.removeAll(isOurs);
     initContainers.prepend(sidecar);

@@ -1,6 +1,6 @@
 /**
  * RFC 6902 by hand on raw JSON: lists and maps are edited item by item, and only what is ours is ever replaced or
- * removed. An absent list or map is created in one operation, since `add` to a missing parent is an error.
+ * removed. An absent list or map is created in one operation, since `add` to a missing parent is an error. PURE.
  */
 
 export type Operation =

@@ -1,4 +1,4 @@
-/** Kubernetes' resource quantities, as far as they must be compared. Source: apimachinery, resource/quantity.go. */
+/** Kubernetes' resource quantities, as far as they must be compared. Source: apimachinery, resource/quantity.go. PURE. */
 
 const QUANTITY = /^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i))?$/;
 const SUFFIX: Readonly<Record<string, number>> = {

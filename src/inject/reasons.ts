@@ -1,4 +1,4 @@
-/** Why a pod is not injected, and what the author of an injected one should know: closed lists that logs, metrics, Events, the CLI and the documentation share. */
+/** Why a pod is not injected, and what the author of an injected one should know: closed lists that logs, metrics, Events, the CLI and the documentation share. PURE. */
 
 /** Nothing is amiss: the pod is not meant to be injected, and nothing is said. */
 export const SKIP_REASONS = [

@@ -1,4 +1,4 @@
-/** Installation defaults, the service account's annotations and the pod's (which win) become settings, or all that is wrong with them. */
+/** Installation defaults, the service account's annotations and the pod's (which win) become settings, or all that is wrong with them. PURE. */
 import type { Project } from '../git/remotes.js';
 import {
   ANNOTATION,
@@ -13,10 +13,11 @@ import {
   type LogLevel,
   type Startup,
 } from '../names.js';
-import { AZURE_READERS, READERS, type Channel, type Reader, type SidecarResources } from './annotation-values.js';
+import type { Reader } from '../values/readers.js';
+import { AZURE_READERS, READERS, type Channel, type SidecarResources } from './annotations.js';
 import type { RefusalReason, Warning } from './reasons.js';
-import { findNearest } from './nearest.js';
-import { cut, quote } from './sentences.js';
+import { findNearest } from './suggest.js';
+import { truncate, quote } from '../values/text.js';
 
 /** What the installation decides for every pod; from the chart, through the webhook's environment, or from the CLI's flags. */
 export interface Defaults {
@@ -213,7 +214,7 @@ function warnOfUnknown({ pod, serviceAccount }: Sources): Warning[] {
       .slice(0, MAX_UNKNOWN)
       .map((name) => {
         const nearest = findNearest(name, [...KNOWN]);
-        return `${description}: annotation ${cut(name)} is not known${nearest === undefined ? '' : `; did you mean ${nearest}?`}`;
+        return `${description}: annotation ${truncate(name)} is not known${nearest === undefined ? '' : `; did you mean ${nearest}?`}`;
       }),
   );
   const misplaced =

@@ -1,5 +1,5 @@
-/** The sidecar's container, fitted to the pod it joins. */
-import type { Container, Pod, Quantities } from '../kubernetes.js';
+/** The sidecar's container, fitted to the pod it joins. PURE. */
+import type { Container, Pod, Quantities } from '../kubernetes/types.js';
 import {
   EXTRA_CA_DIRECTORY,
   EXTRA_CA_KEY,
@@ -13,7 +13,7 @@ import {
   TOKEN_FILE,
   VOLUME,
 } from '../names.js';
-import type { SidecarResources } from './annotation-values.js';
+import type { SidecarResources } from './annotations.js';
 import { parseQuantity } from './quantity.js';
 import type { Defaults, Settings } from './settings.js';
 

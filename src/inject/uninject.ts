@@ -1,10 +1,10 @@
-/** Takes our items out of a pod again. */
-import type { Container } from '../kubernetes.js';
+/** Takes our items out of a pod again. PURE. */
+import type { Container } from '../kubernetes/types.js';
 import { INJECTED_LABEL, SIDECAR_CONTAINER, VOLUME, WRITTEN_ANNOTATION } from '../names.js';
-import { configureMounts, withoutOurEnv } from './environment.js';
+import { configureMounts, withoutOurEnv } from './git-channels.js';
 import { ListEdit, MapEdit, pointer, type Operation } from './patch.js';
-import { asPod, findPodProblem, formerPointer, isEarlierPass, listUserContainers } from './pod.js';
-import { readFormerlyEmpty } from './status.js';
+import { asPod, findPodProblem, formerPointer, isEarlierPass, listUserContainers } from './candidate.js';
+import { readFormerlyEmpty } from './status-annotation.js';
 
 /**
  * The patch that takes out what injection added, or `undefined` for a pod that was not injected. Pull secrets stay: they

@@ -2,7 +2,8 @@
 import { X509Certificate } from 'node:crypto';
 import { ConfigurationError, describeError } from '../errors.js';
 import type { Identity } from '../entra/identity.js';
-import { isGuid, isOrganizationName, isTenant } from '../git/azure-devops-names.js';
+import { isOrganizationName } from '../git/naming-rules.js';
+import { isGuid, isTenant } from '../values/entra-ids.js';
 import {
   DEFAULT_AUTHORITY_HOST,
   DEFAULT_SIDECAR_PORT,
@@ -20,9 +21,8 @@ import {
   type Mode,
   type Startup,
 } from '../names.js';
-import { goesRound, parseProxy, type Proxy } from './proxy.js';
-
-export type Environment = Readonly<Record<string, string | undefined>>;
+import type { Environment } from '../values/environment.js';
+import { bypassesProxy, parseProxy, type Proxy } from './proxy.js';
 
 export interface SidecarConfig {
   readonly identity: Identity;
@@ -172,7 +172,7 @@ function readProxy(read: Read, authority: string, report: Report): Proxy | undef
     return undefined;
   }
   const noProxy = read(SIDECAR_ENV.noProxy) ?? read(SIDECAR_ENV.noProxy.toLowerCase()) ?? '';
-  return goesRound(noProxy, new URL(authority)) ? undefined : proxy;
+  return bypassesProxy(noProxy, new URL(authority)) ? undefined : proxy;
 }
 
 function parseUrl(value: string): URL | undefined {

@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
 import { ProductError, describeError } from '../errors.js';
 import { NO_PORT, SIDECAR_ENV, STATE_FILE } from '../names.js';
 import type { SidecarConfig } from './config.js';
-import type { Keeper } from './keeper.js';
+import type { TokenManager } from './token-manager.js';
 import { formatMetrics } from './metrics.js';
 
 interface Reply {
@@ -15,7 +15,7 @@ interface Reply {
 }
 
 /** The server of probes, metrics and status; not listening yet. Limits are tight: connections cost memory. */
-export function createEndpoints(keeper: Keeper): Server {
+export function createEndpoints(keeper: TokenManager): Server {
   const server = createServer(
     {
       maxHeaderSize: 4096,
@@ -34,7 +34,7 @@ export function createEndpoints(keeper: Keeper): Server {
   return server;
 }
 
-function reply(request: IncomingMessage, keeper: Keeper): Reply {
+function reply(request: IncomingMessage, keeper: TokenManager): Reply {
   if (request.method !== 'GET' && request.method !== 'HEAD')
     return { status: 405, body: 'GET and HEAD are answered, nothing else.\n' };
   switch (request.url?.replace(/\?.*$/s, '') ?? '') {

@@ -1,11 +1,11 @@
 /** The Prometheus text of the sidecar; no label names an identity. */
 import { VERSION } from '../version.js';
-import type { Keeper } from './keeper.js';
+import type { TokenManager } from './token-manager.js';
 
 type Sample = readonly [labels: string, value: number];
 
 /** Text exposition format 0.0.4. Times are seconds since 1970, 0 where there is none. */
-export function formatMetrics(keeper: Keeper): string {
+export function formatMetrics(keeper: TokenManager): string {
   const { expiresAt, lastExchangeAt } = keeper.describe();
   const { successes, failures } = keeper.counts;
   const exchanges: Sample[] = [

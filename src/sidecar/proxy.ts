@@ -20,7 +20,7 @@ export function parseProxy(value: string): Proxy | undefined {
 }
 
 /** Whether `NO_PROXY` names the target: `*`, `host`, `.suffix`, `*.suffix`, an address or a range of them, each with or without `:port`. */
-export function goesRound(noProxy: string, target: URL): boolean {
+export function bypassesProxy(noProxy: string, target: URL): boolean {
   const host = stripBrackets(target.hostname).toLowerCase();
   const port = target.port === '' ? '443' : target.port;
   return noProxy.split(/[\s,]+/).some((entry) => entry !== '' && matches(entry.toLowerCase(), host, port));

@@ -2,10 +2,11 @@
 import { ConfigurationError, describeError } from '../errors.js';
 import { createLogger } from '../log.js';
 import { VERSION } from '../version.js';
-import { readSidecarConfig, type Environment, type SidecarConfig } from './config.js';
+import { readSidecarConfig, type SidecarConfig } from './config.js';
+import type { Environment } from '../values/environment.js';
 import { createEndpoints, listen } from './endpoints.js';
-import { openStateDirectory } from './files.js';
-import { Keeper } from './keeper.js';
+import { openStateDirectory } from './state-directory.js';
+import { TokenManager } from './token-manager.js';
 import type { Clock } from './token.js';
 import { createTokenSource } from './token-source.js';
 
@@ -38,15 +39,15 @@ export async function runSidecar(given: SidecarProcess): Promise<number> {
 async function serve({ writeLog, stop }: SidecarProcess, config: SidecarConfig): Promise<void> {
   // What the start left; measured: 1 MB less, for good.
   collectGarbage();
-  const logger = createLogger(config.logLevel, writeLog, clock.now);
-  const keeper = new Keeper({
+  const log = createLogger(config.logLevel, writeLog, clock.now);
+  const keeper = new TokenManager({
     config,
     version: VERSION,
     directory: openStateDirectory(config.directory),
-    ask: createTokenSource(config, logger, clock.now),
+    ask: createTokenSource(config, log, clock.now),
     clock,
     random: Math.random,
-    logger,
+    log: log,
     collectGarbage,
   });
   const server = createEndpoints(keeper);
@@ -54,7 +55,7 @@ async function serve({ writeLog, stop }: SidecarProcess, config: SidecarConfig):
   try {
     await listen(server, config);
     const { identity, port, startup, directory } = config;
-    logger.info('the sidecar runs', { version: VERSION, ...identity, port, startup, directory });
+    log.info('the sidecar runs', { version: VERSION, ...identity, port, startup, directory });
     keeper.start();
     await waitForAbort(stop);
   } catch (error) {

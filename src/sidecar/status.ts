@@ -1,5 +1,5 @@
 /** What the sidecar tells: the helper's file in lines that sh reads, and the status for people. Told in this one place. */
-import { canWaitingMend, toOneLine, type Failure } from '../entra/failure.js';
+import { mayResolveByWaiting, toOneLine, type Failure } from '../entra/failure.js';
 import type { Identity } from '../entra/identity.js';
 import { FIRST_TOKEN_WAIT_SECONDS, type Mode, type Startup } from '../names.js';
 
@@ -7,12 +7,12 @@ import { FIRST_TOKEN_WAIT_SECONDS, type Mode, type Startup } from '../names.js';
 export type TokenState = 'pending' | 'ready' | 'failed';
 
 /** What is known of one identity at one moment. Times are milliseconds since 1970. */
-export interface Situation {
+export interface Snapshot {
   readonly identity: Identity;
   /** End of the token that is in the file. */
   readonly expiresAt: number | undefined;
   /** End of the last token that was in the file and is no more. */
-  readonly lostAt: number | undefined;
+  readonly expiredAt: number | undefined;
   readonly renewAt: number | undefined;
   readonly lastExchangeAt: number | undefined;
   readonly failure: (Failure & { readonly at: number }) | undefined;
@@ -22,24 +22,24 @@ export interface Situation {
   readonly overdue: boolean;
 }
 
-export interface Verdict {
+export interface DerivedState {
   readonly state: TokenState;
   readonly message: string;
 }
 
 /** What git is to do, and what it says where there is no token. */
-export function judge(situation: Situation): Verdict {
+export function deriveState(situation: Snapshot): DerivedState {
   const { failure, identity, storeProblem } = situation;
   const why = storeProblem ?? failure?.message ?? `Entra at ${identity.authority} has not answered yet.`;
   if (situation.expiresAt !== undefined) return { state: 'ready', message: 'A valid token is there.' };
   // git waits for the first token alone.
-  if (situation.lostAt !== undefined) {
+  if (situation.expiredAt !== undefined) {
     return {
       state: 'failed',
-      message: `The token ended at ${toTime(situation.lostAt)} and there is no new one. ${why}`,
+      message: `The token ended at ${toTime(situation.expiredAt)} and there is no new one. ${why}`,
     };
   }
-  if (failure !== undefined && !canWaitingMend(failure)) return { state: 'failed', message: why };
+  if (failure !== undefined && !mayResolveByWaiting(failure)) return { state: 'failed', message: why };
   if (situation.overdue) {
     return { state: 'failed', message: `There is no token after ${FIRST_TOKEN_WAIT_SECONDS} s. ${why}` };
   }
@@ -47,7 +47,7 @@ export function judge(situation: Situation): Verdict {
 }
 
 /** The file `state`, a `key=value` a line. */
-export function formatHelperState(verdict: Verdict, credentialFile: string): string {
+export function formatHelperState(verdict: DerivedState, credentialFile: string): string {
   const file = verdict.state === 'ready' ? `file=${credentialFile}\n` : '';
   return `state=${verdict.state}\n${file}message=${toOneLine(verdict.message)}\n`;
 }
@@ -62,9 +62,9 @@ export interface Program {
 }
 
 /** The document in `status.json`, which `/status` answers; times are RFC 3339. Holds ids, never a token. */
-export function formatStatus(program: Program, situation: Situation): string {
+export function formatStatus(program: Program, situation: Snapshot): string {
   const { identity, failure } = situation;
-  const verdict = judge(situation);
+  const verdict = deriveState(situation);
   const status = {
     ...program,
     startedAt: toTime(program.startedAt),

@@ -3,12 +3,12 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 import { parseAnswer, type Answer } from '../entra/answer.js';
 import { readAssertion } from '../entra/assertion.js';
 import { exchange, type Exchanged } from '../entra/exchange.js';
-import { localFailure } from '../entra/failure.js';
+import { createLocalFailure } from '../entra/failure.js';
 import { buildTokenRequest, type TokenRequest } from '../entra/request.js';
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
 import { checkAuthorities, type ExtraCa, type SidecarConfig } from './config.js';
-import { readText } from './files.js';
+import { readText } from './state-directory.js';
 
 /** Milliseconds for one exchange, from the connection to the last byte. */
 const DEADLINE = 15_000;
@@ -17,8 +17,8 @@ const DEADLINE = 15_000;
 export type TokenSource = () => Promise<Answer>;
 
 /** @param now milliseconds since 1970. */
-export function createTokenSource(config: SidecarConfig, logger: Logger, now: () => number): TokenSource {
-  const findExtraTrust = followExtraCa(config.extraCa, logger);
+export function createTokenSource(config: SidecarConfig, log: Logger, now: () => number): TokenSource {
+  const findExtraTrust = followExtraCa(config.extraCa, log);
   const send = async (request: TokenRequest, secureContext: SecureContext | undefined): Promise<Exchanged> =>
     await exchange(request, { deadline: DEADLINE, proxy: config.proxy, secureContext });
   return async () => {
@@ -41,7 +41,7 @@ function isUntrusted(exchanged: Exchanged): boolean {
 function readProjectedToken(file: string, now: number): ReturnType<typeof readAssertion> {
   const fail = (code: string, what: string): ReturnType<typeof readAssertion> => ({
     kind: 'failure',
-    failure: localFailure(
+    failure: createLocalFailure(
       'assertion',
       code,
       `The token file ${file} ${what}. The kubelet writes it: look at the volume ado-git-token of the pod and at the pod's events.`,
@@ -56,7 +56,7 @@ function readProjectedToken(file: string, now: number): ReturnType<typeof readAs
 }
 
 /** Gives the context that trusts the extra authorities alone, or `undefined` where there are none; a file is looked at each time. */
-function followExtraCa(extraCa: ExtraCa | undefined, logger: Logger): () => SecureContext | undefined {
+function followExtraCa(extraCa: ExtraCa | undefined, log: Logger): () => SecureContext | undefined {
   if (extraCa === undefined) return () => undefined;
   if (extraCa.kind === 'pem') {
     const context = createSecureContext({ ca: extraCa.pem });
@@ -69,8 +69,8 @@ function followExtraCa(extraCa: ExtraCa | undefined, logger: Logger): () => Secu
     if ((pem ?? problem) === known) return context;
     known = pem ?? problem;
     context = pem === undefined ? undefined : createSecureContext({ ca: pem });
-    if (pem === undefined) logger.warn(`the extra authorities of ADO_GIT_EXTRA_CA are left out: ${problem}`);
-    else logger.info('the extra authorities of ADO_GIT_EXTRA_CA are trusted', { file: extraCa.path });
+    if (pem === undefined) log.warn(`the extra authorities of ADO_GIT_EXTRA_CA are left out: ${problem}`);
+    else log.info('the extra authorities of ADO_GIT_EXTRA_CA are trusted', { file: extraCa.path });
     return context;
   };
 }

@@ -1,6 +1,6 @@
 /** A token and its end by two clocks: the wall clock can be set and runs on while the machine sleeps, the other does neither. */
 import { chooseRenewal } from '../entra/schedule.js';
-import type { Credential } from './files.js';
+import type { Credential } from './state-directory.js';
 
 /** Both give milliseconds. */
 export interface Clock {
@@ -13,15 +13,15 @@ export interface Clock {
 }
 
 /** One moment by both clocks. */
-export interface Moment {
+export interface Instant {
   readonly now: number;
   readonly elapsed: number;
 }
 
 export interface Token extends Credential {
-  readonly endsAt: Moment;
+  readonly endsAt: Instant;
   /** It is renewed when so many milliseconds are left. */
-  readonly renewLeft: number;
+  readonly renewBeforeEnd: number;
 }
 
 /**
@@ -33,14 +33,14 @@ export function makeToken(
   token: string,
   life: number,
   refreshIn: number | undefined,
-  since: Moment,
+  since: Instant,
   random: number,
 ): Token {
   return {
     token,
     expiresAt: Math.floor((since.now + life) / 1000),
     endsAt: { now: since.now + life, elapsed: since.elapsed + life },
-    renewLeft: life - chooseRenewal(life / 1000, refreshIn, random) * 1000,
+    renewBeforeEnd: life - chooseRenewal(life / 1000, refreshIn, random) * 1000,
   };
 }
 

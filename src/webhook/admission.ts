@@ -11,8 +11,8 @@ import {
   writeReview,
   type AdmissionRequest,
   type AdmissionResult,
-} from './review.js';
-import type { ServiceAccounts } from './service-accounts.js';
+} from './admission-review.js';
+import type { ServiceAccounts } from './service-account-lookup.js';
 
 export interface AdmissionOptions {
   readonly serviceAccounts: ServiceAccounts;

@@ -1,14 +1,9 @@
 /** The webhook's configuration: read from the environment once, checked whole, frozen. */
-import type { RotationSettings } from '../certificates/managed.js';
+import type { RotationSettings } from '../certificates/managed/source.js';
 import { ConfigurationError } from '../errors.js';
-import {
-  readChoice,
-  readClientId,
-  readResources,
-  readTenantId,
-  STANDARD_DEFAULTS,
-  type Defaults,
-} from '../inject/index.js';
+import { readResources, STANDARD_DEFAULTS, type Defaults } from '../inject/index.js';
+import { readClientId, readTenantId } from '../values/entra-ids.js';
+import { readChoice } from '../values/readers.js';
 import {
   DEFAULT_HEALTH_PORT,
   DEFAULT_LISTEN_PORT,
@@ -21,7 +16,7 @@ import {
   WEBHOOK_ENV,
   type LogLevel,
 } from '../names.js';
-import type { ConnectionSettings } from './connection.js';
+import type { ConnectionSettings } from '../kubernetes/connection.js';
 import {
   createSettings,
   readFlags,
@@ -34,7 +29,7 @@ import {
   readUser,
   type Environment,
   type Settings,
-} from './settings.js';
+} from '../values/environment.js';
 
 export interface WebhookConfig {
   /** 0: one that is free, which the log names. */

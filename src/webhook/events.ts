@@ -5,11 +5,11 @@
 import { createHash } from 'node:crypto';
 import { describeError } from '../errors.js';
 import type { Outcome } from '../inject/index.js';
-import type { OwnerReference, Pod } from '../kubernetes.js';
+import type { OwnerReference, Pod } from '../kubernetes/types.js';
 import type { Logger } from '../log.js';
 import { PRODUCT } from '../names.js';
-import type { KubernetesApi } from './kubernetes-api.js';
-import type { AdmissionRequest } from './review.js';
+import type { KubernetesApi } from '../kubernetes/client.js';
+import type { AdmissionRequest } from './admission-review.js';
 
 export interface EventRecorderOptions {
   readonly api: Pick<KubernetesApi, 'post'>;

@@ -1,10 +1,10 @@
 /** The webhook's series: few labels, no identities or names in them. */
-import type { CertificateObserver } from '../certificates/managed.js';
+import type { CertificateObserver } from '../certificates/managed/source.js';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Reason } from '../inject/index.js';
 import type { ReflectorObserver } from './reflector.js';
-import type { AdmissionResult } from './review.js';
-import type { LiveReadResult } from './service-accounts.js';
+import type { AdmissionResult } from './admission-review.js';
+import type { LiveReadResult } from './service-account-lookup.js';
 
 export interface Metrics {
   /** Called where the caBundle is looked at: elsewhere the series would stand at 0 and alarm. Returns what is told of each look. */
@@ -123,7 +123,7 @@ export function createMetrics({ now, countServiceAccounts, countInFlight, isRead
       return {
         rotated: (kind) => rotations.inc({ kind }),
         repaired: (object) => repairs.inc({ object }),
-        looked: ({ authorityEnd: end, isBundleInStep }) => {
+        reconciled: ({ authorityEnd: end, isBundleInStep }) => {
           lookAtBundle(isBundleInStep);
           if (end !== undefined) authorityEnd.set(end / 1000);
         },

@@ -4,7 +4,7 @@
  */
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
-import type { KubernetesApi } from './kubernetes-api.js';
+import type { KubernetesApi } from '../kubernetes/client.js';
 import { readServiceAccount, type ServiceAccount, type ServiceAccountCache } from './service-account-cache.js';
 
 /** What the reflector says of itself, for metrics and readiness. */

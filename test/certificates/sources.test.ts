@@ -1,14 +1,14 @@
 /** Pairs that can't be served, what API servers would say of others, and those that are held back until they would be taken. */
+import { checkPair, readValidity, type KeyedCertificate } from '../../src/certificates/pair.js';
 import { generateKeyPairSync } from 'node:crypto';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import forge from 'node-forge';
 import t, { type Test } from 'tap';
-import { holdCertificates } from '../../src/certificates/held.js';
-import { checkPair, readValidity } from '../../src/certificates/source.js';
-import type { CertificateSource, KeyedCertificate } from '../../src/certificates/source.js';
-import { verifyPair } from '../../src/certificates/verification.js';
+import { createVerifiedSource } from '../../src/certificates/verified-source.js';
+import type { CertificateSource } from '../../src/certificates/source.js';
+import { verifyPair } from '../../src/certificates/verify.js';
 import { createLogger } from '../../src/log.js';
-import { createQuickMaker } from './quick-maker.js';
+import { createQuickMaker } from './fast-certificates.js';
 
 const HOST = 'webhook.test.svc';
 const maker = createQuickMaker();
@@ -109,11 +109,11 @@ async function hold(t: Test, first: KeyedCertificate) {
     onRefusal: () => undefined,
     close: () => undefined,
   };
-  const held = holdCertificates({
+  const held = createVerifiedSource({
     source,
     readCaBundle: () => (bundle instanceof Error ? Promise.reject(bundle) : Promise.resolve(bundle)),
     verify: (pair, caBundle) => verifyPair(pair, HOST, caBundle),
-    onLook: (isInStep) => inStep.push(isInStep),
+    onVerified: (isInStep) => inStep.push(isInStep),
     now: () => time,
     sleep: () => {
       looks += 1;

@@ -6,9 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JSONWebKeySet } from 'jose';
 import { createAuthority, issueCertificate } from '../../src/certificates/authority.js';
-import { startAzureDevOps, type AzureDevOps } from '../../src/demo/azure-devops.js';
-import { startEntra, type Entra } from '../../src/demo/entra.js';
-import { createOrganizations } from '../../src/demo/organizations.js';
+import {
+  type AzureDevOpsEmulator,
+  createOrganizations,
+  type EntraEmulator,
+  startAzureDevOpsEmulator,
+  startEntraEmulator,
+} from '../../src/emulators/index.js';
 import { TOKEN_AUDIENCE } from '../../src/names.js';
 import type { Api } from './api.js';
 
@@ -24,8 +28,8 @@ export const TOKEN_SECONDS = 60;
 export interface Azure {
   readonly authorityPem: string;
   readonly authorityFile: string;
-  readonly entra: Entra;
-  readonly azureDevOps: AzureDevOps;
+  readonly entra: EntraEmulator;
+  readonly azureDevOps: AzureDevOpsEmulator;
   /** Lets a service account use an identity, {@link CLIENT_ID} unless another is named. */
   federate(namespace: string, serviceAccount: string, clientId?: string): void;
   close(): Promise<void>;
@@ -43,7 +47,7 @@ export async function startAzure(api: Api, address: string): Promise<Azure> {
     days: 1,
     now: Date.now(),
   });
-  const entra = await startEntra({
+  const entra = await startEntraEmulator({
     certificate,
     tenants: { [TENANT_ID]: ['contoso.example'] },
     applications: [CLIENT_ID, ROTATED_CLIENT_ID].map((clientId) => ({
@@ -63,7 +67,7 @@ export async function startAzure(api: Api, address: string): Promise<Azure> {
     contoso: { [CLIENT_ID]: 'write', [ROTATED_CLIENT_ID]: 'read' },
     fabrikam: { [CLIENT_ID]: 'read' },
   } as const;
-  const azureDevOps = await startAzureDevOps({
+  const azureDevOps = await startAzureDevOpsEmulator({
     certificate,
     root,
     organizations: await createOrganizations(root, TENANT_ID, members, searchPath),

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import t, { type Test } from 'tap';
-import { describePatch } from '../../src/demo/readable.js';
-import { createScreen } from '../../src/demo/screen.js';
-import { bareNode } from '../bare-node.js';
+import { describePatch } from '../../src/demo/format.js';
+import { createTerminal } from '../../src/demo/terminal.js';
+import { bareNode } from '../support/node-command.js';
 
 const PROGRAM = new URL('../../dist/cli.cjs', import.meta.url).pathname;
 
@@ -88,11 +88,11 @@ void t.test('without git it says so', async (t) => {
 void t.test('a terminal gets marks, and colours unless it does not want them', (t) => {
   const show = (isTerminal: boolean, colours: boolean): string => {
     let shown = '';
-    const screen = createScreen({ write: (part) => (shown += part), isTerminal, colours });
-    screen.begin('one');
-    screen.pass('one');
-    screen.skip('two', 'not here');
-    screen.fail('three', 'a\nb');
+    const terminal = createTerminal({ write: (part) => (shown += part), isTerminal, colours });
+    terminal.begin('one');
+    terminal.pass('one');
+    terminal.skip('two', 'not here');
+    terminal.fail('three', 'a\nb');
     return shown;
   };
   t.equal(

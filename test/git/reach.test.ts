@@ -3,11 +3,19 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import type { RunningPod } from '../../src/demo/kubelet.js';
-import { LFS_CONTENT } from '../../src/demo/organizations.js';
-import { federate } from '../../src/demo/stage.js';
+import { federate, LFS_CONTENT, type RunningPod } from '../../src/emulators/index.js';
 import { ANNOTATION, CREDENTIAL_USERNAME } from '../../src/names.js';
-import { askHelper, BUILDER, git, gitOk, makeWorld, NAMESPACE, NEWCOMER, PAYMENTS, skipWithout } from './support.js';
+import {
+  askHelper,
+  BUILDER,
+  git,
+  gitOk,
+  makeWorld,
+  NAMESPACE,
+  NEWCOMER,
+  PAYMENTS,
+  skipWithout,
+} from '../support/git-fixture.js';
 
 const AUTHOR = {
   GIT_AUTHOR_NAME: 'Ada',
@@ -62,7 +70,7 @@ void t.test('SSH remotes, as people write them', async (t) => {
 });
 
 void t.test('the server gets one fixed user name, whatever the remote says', (t) => {
-  const requests = world.stage.azureDevOps.requests.filter(({ status }) => status === 200);
+  const requests = world.azure.azureDevOps.requests.filter(({ status }) => status === 200);
   t.same(
     [...new Set(requests.map(({ scheme, userName }) => `${scheme} ${userName ?? ''}`))],
     [`Basic ${CREDENTIAL_USERNAME}`],
@@ -129,7 +137,7 @@ void t.test('git waits for the first token in every shell', async (t) => {
   const answers = shells.map(([, shell]) => askHelper(newcomer, question, shell));
   const listing = git(newcomer, ['ls-remote', PAYMENTS]);
   t.equal(await Promise.race([listing, ...answers, sleep(1500, 'waiting')]), 'waiting');
-  world.stage.entra.setFederatedCredentials(NEWCOMER.clientId, [federate(`${NAMESPACE}:builder`)]);
+  world.azure.entra.setFederatedCredentials(NEWCOMER.clientId, [federate(`${NAMESPACE}:builder`)]);
   t.equal((await listing).code, 0);
   for (const answer of answers) t.match((await answer).stdout, /^username=.*\npassword=/);
 });
@@ -171,7 +179,7 @@ void t.test('file: where the environment is cleared', async (t) => {
   const environment = kargo.environment('build');
   t.notOk('GIT_CONFIG_COUNT' in environment);
   // GIT_CONFIG_SYSTEM stands for the mount over /etc/gitconfig, the rest for the network.
-  const kept = ['PATH', 'GIT_CONFIG_SYSTEM', ...Object.keys(world.stage.networkEnv)];
+  const kept = ['PATH', 'GIT_CONFIG_SYSTEM', ...Object.keys(world.azure.networkEnv)];
   const assignments = kept.map((name) => `${name}=${environment[name] ?? ''}`);
   const { code, stderr } = await kargo.run('build', ['env', '-i', ...assignments, 'git', 'ls-remote', PAYMENTS]);
   t.equal(code, 0, stderr);
@@ -179,7 +187,7 @@ void t.test('file: where the environment is cleared', async (t) => {
 
 void t.test('the kubelet and the sidecar renew behind the scenes', async (t) => {
   const countOf = (): number =>
-    world.stage.entra.requests.filter(({ clientId }) => clientId === BUILDER.clientId).length;
+    world.azure.entra.requests.filter(({ clientId }) => clientId === BUILDER.clientId).length;
   const token = readFileSync(pod.locate('/var/run/secrets/ado-git/token'), 'utf8');
   await pod.renewToken();
   t.not(readFileSync(pod.locate('/var/run/secrets/ado-git/token'), 'utf8'), token);

@@ -2,13 +2,13 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import type { RunningPod } from '../../src/demo/kubelet.js';
+import type { RunningPod } from '../../src/emulators/index.js';
 import { injectPod, STANDARD_DEFAULTS } from '../../src/inject/index.js';
 import { ANNOTATION, USE_LABEL } from '../../src/names.js';
-import { askHelper, BUILDER, git, gitOk, makeWorld, PAYMENTS, STRANGER } from './support.js';
+import { askHelper, BUILDER, git, gitOk, makeWorld, PAYMENTS, STRANGER } from '../support/git-fixture.js';
 
 const world = await makeWorld(t);
-const { azureDevOps, trap } = world.stage;
+const { azureDevOps, trap } = world.azure;
 const pod = await world.startPod();
 
 /** `GIT_ASKPASS` that leaves a trace and gives an answer. */

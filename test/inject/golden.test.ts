@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parseAllDocuments } from 'yaml';
 import { runInject, runUninject } from '../../src/cli/inject.js';
-import { callCommand } from '../call-command.js';
+import { callCommand } from '../support/call-command.js';
 
 const DIRECTORY = join(import.meta.dirname, '../golden');
 const names = readdirSync(DIRECTORY)

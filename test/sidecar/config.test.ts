@@ -3,8 +3,8 @@ import t from 'tap';
 import { createAuthority } from '../../src/certificates/authority.js';
 import { ConfigurationError } from '../../src/errors.js';
 import { readSidecarConfig } from '../../src/sidecar/config.js';
-import { goesRound, parseProxy } from '../../src/sidecar/proxy.js';
-import { CLIENT, TENANT } from './support.js';
+import { bypassesProxy, parseProxy } from '../../src/sidecar/proxy.js';
+import { CLIENT, TENANT } from '../support/sidecar-fixture.js';
 
 const MINIMAL = { ADO_GIT_CLIENT_ID: CLIENT, ADO_GIT_TENANT_ID: TENANT };
 
@@ -141,6 +141,6 @@ void t.test('NO_PROXY', (t) => {
     ['fd12::/16', 'https://10.1.2.3', false],
   ];
   for (const [noProxy, target, round] of cases)
-    t.equal(goesRound(noProxy, new URL(target)), round, `${noProxy} for ${target}`);
+    t.equal(bypassesProxy(noProxy, new URL(target)), round, `${noProxy} for ${target}`);
   t.end();
 });

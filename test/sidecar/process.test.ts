@@ -5,8 +5,7 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { createAuthority } from '../../src/certificates/authority.js';
-import { startConnectProxy } from '../../src/demo/connect-proxy.js';
-import type { Outage } from '../../src/demo/entra.js';
+import { type Outage, startConnectProxy } from '../../src/emulators/index.js';
 import {
   ask,
   CLIENT,
@@ -18,7 +17,7 @@ import {
   until,
   type Sidecar,
   type World,
-} from './support.js';
+} from '../support/sidecar-fixture.js';
 
 // Each has a world of its own, and most of the time is waiting.
 t.jobs = 2;

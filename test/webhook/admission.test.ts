@@ -9,9 +9,9 @@ import { STANDARD_DEFAULTS } from '../../src/inject/settings.js';
 import { createLogger } from '../../src/log.js';
 import { createAdmission, type Admit } from '../../src/webhook/admission.js';
 import { closeServer, listen } from '../../src/webhook/listen.js';
-import type { Limits } from '../../src/webhook/load.js';
+import type { Limits } from '../../src/webhook/overload.js';
 import { createMetrics } from '../../src/webhook/metrics.js';
-import { encodeOutcome, writeWarning, type AdmissionRequest } from '../../src/webhook/review.js';
+import { encodeOutcome, writeWarning, type AdmissionRequest } from '../../src/webhook/admission-review.js';
 import { createApp } from '../../src/webhook/server.js';
 import {
   CLIENT_ID,
@@ -24,7 +24,7 @@ import {
   TENANT_ID,
   type Answer,
   type RequestOptions,
-} from './harness.js';
+} from '../support/webhook-fixture.js';
 
 const pki = await createPki();
 const UID = '705ab4f5-6393-11e8-b7cc-42010a800002';

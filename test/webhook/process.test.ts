@@ -7,7 +7,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import t from 'tap';
-import { startServiceAccountApi, type ServiceAccountApi } from '../../src/demo/service-account-api.js';
+import { type ServiceAccountApi, startServiceAccountApi } from '../../src/emulators/index.js';
 import { runWebhook } from '../../src/webhook/run.js';
 import {
   createDirectory,
@@ -22,8 +22,8 @@ import {
   until,
   writeKubeconfig,
   type Answer,
-} from './harness.js';
-import { bareNode } from '../bare-node.js';
+} from '../support/webhook-fixture.js';
+import { bareNode } from '../support/node-command.js';
 
 const PROGRAM = resolve(import.meta.dirname, '../../dist/webhook.cjs');
 const TOKEN = 'token-of-the-webhook';

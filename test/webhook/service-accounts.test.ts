@@ -2,16 +2,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
-import { startServiceAccountApi, type ServiceAccountApi } from '../../src/demo/service-account-api.js';
+import { type ServiceAccountApi, startServiceAccountApi } from '../../src/emulators/index.js';
 import type { Outcome } from '../../src/inject/index.js';
 import { createLogger } from '../../src/log.js';
 import { createEventRecorder } from '../../src/webhook/events.js';
-import { createKubernetesApi } from '../../src/webhook/kubernetes-api.js';
+import { createKubernetesApi } from '../../src/kubernetes/client.js';
 import { reflectServiceAccounts } from '../../src/webhook/reflector.js';
 import { createServiceAccountCache } from '../../src/webhook/service-account-cache.js';
-import { createServiceAccounts } from '../../src/webhook/service-accounts.js';
-import { bareNode } from '../bare-node.js';
-import { CLIENT_ID, createPod, IDENTITY, until } from './harness.js';
+import { createServiceAccounts } from '../../src/webhook/service-account-lookup.js';
+import { bareNode } from '../support/node-command.js';
+import { CLIENT_ID, createPod, IDENTITY, until } from '../support/webhook-fixture.js';
 
 const hasClient = (annotations: Readonly<Record<string, string>>): boolean =>
   annotations['azure.workload.identity/client-id'] !== undefined;

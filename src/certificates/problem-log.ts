@@ -1,0 +1,38 @@
+/** Says what stands in the way once, when it begins or changes, and once when it is over; not at every look. */
+import { describeError } from '../errors.js';
+import type { Logger } from '../log.js';
+
+export interface ProblemLog {
+  /** @param sentence undefined where all is well with the topic. */
+  set(topic: string, sentence: string | undefined): void;
+  /** @returns what `act` resolves with, or undefined where it rejects, which is then a problem of the topic. */
+  attempt<T>(topic: string, act: () => Promise<T>): Promise<T | undefined>;
+}
+
+export function createProblemLog(log: Logger): ProblemLog {
+  const current = new Map<string, string>();
+  const set = (topic: string, sentence: string | undefined): void => {
+    const before = current.get(topic);
+    if (sentence === before) return;
+    if (sentence === undefined) {
+      current.delete(topic);
+      log.info('what stood in the way of the certificates is over', { was: before });
+    } else {
+      current.set(topic, sentence);
+      log.error(sentence);
+    }
+  };
+  return {
+    set,
+    attempt: async (topic, act) => {
+      try {
+        const result = await act();
+        set(topic, undefined);
+        return result;
+      } catch (error) {
+        set(topic, describeError(error));
+        return undefined;
+      }
+    },
+  };
+}

@@ -1,0 +1,120 @@
+/**
+ * What the product is shown and tested against: stand-ins for Entra and Azure DevOps under their real names, a
+ * host that must get nothing, a cluster that signs tokens, and the proxy and the authority that lead to them.
+ */
+import type { KeyedCertificate } from '../certificates/pair.js';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createAuthority, issueCertificate } from '../certificates/authority.js';
+import { DEFAULT_AUTHORITY_HOST, TOKEN_AUDIENCE } from '../names.js';
+import { startAzureDevOpsEmulator, type Access, type AzureDevOpsEmulator } from './azure-devops/server.js';
+import { createTokenIssuer, type TokenIssuer } from './kubernetes/token-issuer.js';
+import { startConnectProxy, type ConnectProxy } from './network/connect-proxy.js';
+import { startEntraEmulator, type EntraEmulator, type FederatedCredential } from './entra/token-endpoint.js';
+import { createOrganizations } from './azure-devops/organizations.js';
+import { startCredentialTrap, type CredentialTrap } from './network/credential-trap.js';
+
+export const TENANT_ID = '7f3d1c52-9a0b-4e6d-8c21-5b1f0a9e4d37';
+export const ISSUER = 'https://oidc.cluster.example/';
+/** Hosts that only look as if they were Azure DevOps, and one that has nothing to do with it. */
+export const LOOK_ALIKES = ['dev.azure.com.evil.example', 'evil.example', 'dev-azure.com'] as const;
+
+const ENTRA_HOST = new URL(DEFAULT_AUTHORITY_HOST).hostname;
+
+/** One application of the tenant: who may use it, and what Azure DevOps lets it do. */
+export interface EmulatedIdentity {
+  readonly clientId: string;
+  /** `NAMESPACE:SERVICEACCOUNT` of its federated credential; none at first where it is left out. */
+  readonly subject?: string;
+  /** By organization; no member where it is left out. */
+  readonly access: Readonly<Record<string, Access>>;
+}
+
+export interface AzureEmulatorOptions {
+  /** An empty directory, for repositories and certificates. */
+  readonly directory: string;
+  readonly identities: readonly EmulatedIdentity[];
+  /** Where `git` is found. */
+  readonly searchPath: string;
+}
+
+export interface AzureEmulator {
+  readonly authority: KeyedCertificate;
+  readonly authorityFile: string;
+  readonly issuer: TokenIssuer;
+  readonly entra: EntraEmulator;
+  readonly azureDevOps: AzureDevOpsEmulator;
+  readonly trap: CredentialTrap;
+  readonly proxy: ConnectProxy;
+  /** What git's environment needs so that the real names lead to the stand-ins, and nothing more. */
+  readonly networkEnv: Readonly<Record<string, string>>;
+  readonly close: () => Promise<void>;
+}
+
+/** Starts all of them. */
+export async function startAzureEmulator({
+  directory,
+  identities,
+  searchPath,
+}: AzureEmulatorOptions): Promise<AzureEmulator> {
+  const now = Date.now;
+  const authority = await createAuthority({ commonName: 'demo authority', days: 1, now: now() });
+  const dnsNames = ['dev.azure.com', '*.visualstudio.com', ENTRA_HOST, 'localhost', ...LOOK_ALIKES];
+  const certificate = await issueCertificate(authority, { commonName: 'stand-ins', dnsNames, days: 1, now: now() });
+  const authorityFile = join(directory, 'authority.pem');
+  await writeFile(authorityFile, authority.certificatePem);
+
+  // All that can fail stands before the first port is opened.
+  const root = join(directory, 'repositories');
+  const organizations = await createOrganizations(root, TENANT_ID, listMembers(identities), searchPath);
+  const issuer = await createTokenIssuer(ISSUER, now);
+  const entra = await startEntraEmulator({
+    certificate,
+    tenants: { [TENANT_ID]: ['contoso.example'] },
+    applications: identities.map(({ clientId, subject }) => ({
+      clientId,
+      tenantId: TENANT_ID,
+      federatedCredentials: subject === undefined ? [] : [federate(subject)],
+    })),
+    findKeys: (url) => (url === ISSUER ? issuer.keys : undefined),
+    now,
+  });
+  const azureDevOps = await startAzureDevOpsEmulator({
+    certificate,
+    root,
+    organizations,
+    findToken: (token) => entra.findToken(token),
+    now,
+    searchPath,
+  });
+  const trap = await startCredentialTrap(certificate);
+  const proxy = await startConnectProxy((host, port) => {
+    if (port !== 443) return port === 80 ? trap.plainPort : trap.tlsPort;
+    if (host === ENTRA_HOST) return entra.port;
+    if (host === 'dev.azure.com' || host.endsWith('.visualstudio.com')) return azureDevOps.port;
+    return LOOK_ALIKES.some((name) => name === host) ? trap.tlsPort : undefined;
+  });
+  return {
+    ...{ authority, authorityFile, issuer, entra, azureDevOps, trap, proxy },
+    networkEnv: { https_proxy: proxy.url, http_proxy: proxy.url, GIT_SSL_CAINFO: authorityFile },
+    close: async () => {
+      await Promise.all([proxy.close(), entra.close(), azureDevOps.close(), trap.close()]);
+    },
+  };
+}
+
+/** The federated credential of a service account, `NAMESPACE:SERVICEACCOUNT`, of the emulated cluster. */
+export function federate(serviceAccount: string): FederatedCredential {
+  return { issuer: ISSUER, subject: `system:serviceaccount:${serviceAccount}`, audience: TOKEN_AUDIENCE };
+}
+
+/** Access by organization, then by client id. */
+function listMembers(
+  identities: readonly EmulatedIdentity[],
+): Readonly<Record<string, Readonly<Record<string, Access>>>> {
+  const members: Record<string, Record<string, Access>> = {};
+  for (const { clientId, access } of identities) {
+    for (const [organization, may] of Object.entries(access)) (members[organization] ??= {})[clientId] = may;
+  }
+  return members;
+}

@@ -1,0 +1,131 @@
+/** Plays the API server for the webhook: starts the real program, and asks it about pods as the API server does. */
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { request } from 'node:https';
+import { createInterface } from 'node:readline';
+import { json } from 'node:stream/consumers';
+import type { TLSSocket } from 'node:tls';
+import type { Operation } from '../../inject/index.js';
+import type { Pod } from '../../kubernetes/types.js';
+import { endProgram, type Programs } from '../process.js';
+
+export interface WebhookOptions {
+  readonly programs: Programs;
+  /** `webhook.cjs`. */
+  readonly program: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** What the webhook's certificate is checked with. */
+  readonly authorityPem: string;
+  readonly serverName: string;
+}
+
+/** The webhook's answer to one AdmissionReview. */
+export interface Admission {
+  readonly allowed: boolean;
+  readonly patch: readonly Operation[];
+  readonly warnings: readonly string[];
+  readonly message: string;
+  /** Such as `TLSv1.3`. */
+  readonly tls: string;
+  readonly milliseconds: number;
+}
+
+export interface RunningWebhook {
+  readonly port: number;
+  readonly log: readonly string[];
+  readonly admit: (namespace: string, pod: Pod) => Promise<Admission>;
+  /** Ends it with SIGTERM; returns its exit code. */
+  readonly stop: () => Promise<number | null>;
+}
+
+interface AdmissionReview {
+  readonly response: {
+    readonly uid: string;
+    readonly allowed: boolean;
+    readonly patch?: string;
+    readonly warnings?: readonly string[];
+    readonly status?: { readonly message?: string };
+  };
+}
+
+/** Milliseconds. */
+const READY_WITHIN = 20_000;
+
+/** Starts the webhook; resolves when it says that it is ready. */
+export async function startWebhook(options: WebhookOptions): Promise<RunningWebhook> {
+  const child = options.programs.start(process.execPath, [options.program], { env: options.env });
+  const log: string[] = [];
+  const port = await new Promise<number>((resolve, reject) => {
+    let listening = 0;
+    for (const stream of [child.stdout, child.stderr]) {
+      if (stream === null) continue;
+      createInterface(stream).on('line', (line) => {
+        log.push(line);
+        listening = Number(/"port":(\d+)/.exec(line)?.[1] ?? listening);
+        if (line.includes('"the webhook is ready"')) resolve(listening);
+      });
+    }
+    const fail = (what: string): void => reject(new Error(`the webhook ${what}:\n${log.join('\n')}`));
+    child.once('close', () => fail('ended before it was ready'));
+    setTimeout(() => fail(`is not ready after ${READY_WITHIN / 1000} s`), READY_WITHIN).unref();
+  });
+  return {
+    port,
+    log,
+    admit: (namespace, pod) => sendReview(options, port, namespace, pod),
+    stop: async () => {
+      await endProgram(child);
+      return child.exitCode;
+    },
+  };
+}
+
+/** One AdmissionReview, as the API server sends it when a pod is created. */
+async function sendReview(
+  { authorityPem, serverName }: WebhookOptions,
+  port: number,
+  namespace: string,
+  pod: Pod,
+): Promise<Admission> {
+  const uid = randomUUID();
+  const kind = { group: '', version: 'v1', kind: 'Pod' };
+  const resource = { group: '', version: 'v1', resource: 'pods' };
+  const review = {
+    kind: 'AdmissionReview',
+    apiVersion: 'admission.k8s.io/v1',
+    request: {
+      ...{ uid, kind, resource, requestKind: kind, requestResource: resource },
+      ...{ namespace, operation: 'CREATE', dryRun: false, object: pod, oldObject: null },
+      options: { kind: 'CreateOptions', apiVersion: 'meta.k8s.io/v1' },
+      userInfo: { username: 'system:serviceaccount:kube-system:replicaset-controller' },
+    },
+  };
+  const body = JSON.stringify(review);
+  const started = performance.now();
+  const call = request({
+    ...{ host: '127.0.0.1', port, servername: serverName, ca: authorityPem, agent: false },
+    ...{ method: 'POST', path: '/mutate?timeout=5s' },
+    headers: { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) },
+  });
+  let tls = '';
+  call.on('socket', (socket: TLSSocket) =>
+    socket.once('secureConnect', () => (tls = socket.getProtocol() ?? 'unknown')),
+  );
+  call.end(body);
+  const [answer] = (await once(call, 'response')) as [NodeJS.ReadableStream];
+  const { response } = (await json(answer)) as AdmissionReview;
+  const milliseconds = performance.now() - started;
+  if (response.uid !== uid) throw new Error(`the webhook answered for ${response.uid} and not for ${uid}`);
+  return {
+    allowed: response.allowed,
+    patch: readPatch(response.patch),
+    warnings: response.warnings ?? [],
+    message: response.status?.message ?? '',
+    tls,
+    milliseconds,
+  };
+}
+
+function readPatch(base64: string | undefined): readonly Operation[] {
+  return base64 === undefined ? [] : (JSON.parse(Buffer.from(base64, 'base64').toString()) as Operation[]);
+}

@@ -1,0 +1,114 @@
+/** The credential helper: a script for any POSIX shell, which needs `sleep` beside it and nothing else. PURE. */
+import { FIRST_TOKEN_WAIT_SECONDS, PRODUCT, SIDECAR_CONTAINER, STATE_DIRECTORY, STATE_FILE } from '../names.js';
+
+/**
+ * The script. It answers for `https` and the served hosts alone, and where organizations are named for these alone.
+ * Without a valid token it says why on stderr and answers `quit=1`, so that git ends instead of asking for a password.
+ *
+ * @param organizations already valid names, which hold letters, digits and hyphens; none: any organization.
+ */
+export function renderHelper(organizations: readonly string[]): string {
+  const allowed = organizations.length === 0 ? '*' : organizations.map(matchAnyCase).join('|');
+  const limited = organizations.length === 0 ? '' : organizations.join(', ');
+  return `# Written by ado-git-identity when the pod was created: gives git the pod's token for Azure DevOps.
+# git's credential protocol on stdin and stdout; messages for people on stderr.
+[ "$1" = get ] || exit 0
+LC_ALL=C
+directory=${STATE_DIRECTORY}
+carriage_return=$(printf '\\r')
+
+refuse() {
+  printf '${PRODUCT}: %s\\n' "$1" >&2
+  printf 'quit=1\\n'
+  exit 0
+}
+
+protocol= host= path=
+while IFS= read -r line || [ -n "$line" ]; do
+  case $line in
+    *"$carriage_return"*) refuse 'git sent a value with a carriage return in it; no credential is given for such an address' ;;
+    '') break ;;
+    protocol=*) protocol=\${line#protocol=} ;;
+    host=*) host=\${line#host=} ;;
+    path=*) path=\${line#path=} ;;
+  esac
+done
+
+[ "$protocol" = https ] || refuse 'credentials are given over https only; change the remote to https://'
+server=\${host%:443}
+case $server in
+  ${matchAnyCase('dev.azure.com')}) organization=\${path%%/*} ;;
+  *.${matchAnyCase('visualstudio.com')})
+    organization=\${server%.*.*}
+    case $organization in
+      '' | *[!A-Za-z0-9-]*) refuse 'this host is not an organization of Azure DevOps; no credential is given for it' ;;
+    esac
+    ;;
+  *) refuse 'this host is not Azure DevOps; no credential is given for it' ;;
+esac
+${
+  limited === ''
+    ? ''
+    : `case /$path in
+  *[\\\\]* | *//* | */./* | */../* | */. | */..) refuse 'the path of the remote is not plain; write it as Azure DevOps shows it' ;;
+esac
+case $organization in
+  ${allowed}) ;;
+  *) refuse 'this pod gives credentials for these organizations only: ${limited} (annotation ado-git.workload.identity/organizations)' ;;
+esac
+`
+}
+# Prints the credential, if it is whole: the sidecar replaces the file by a rename and removes it when the token expires.
+print_credential() {
+  [ -n "$file" ] && [ -r "$directory/$file" ] || return 0
+  username= password= expiry=
+  while IFS= read -r line || [ -n "$line" ]; do
+    case $line in
+      username=*) username=\${line#username=} ;;
+      password=*) password=\${line#password=} ;;
+      password_expiry_utc=*) expiry=\${line#password_expiry_utc=} ;;
+    esac
+  done <"$directory/$file"
+  [ -n "$username" ] && [ -n "$password" ] && [ -n "$expiry" ] || return 0
+  printf 'username=%s\\npassword=%s\\npassword_expiry_utc=%s\\n' "$username" "$password" "$expiry"
+  exit 0
+}
+
+# In tenths of a second. The sidecar keeps the clock; this one bounds the wait where the sidecar has not started.
+waited=0 told=
+while :; do
+  state= file= message=
+  if [ -r "$directory/${STATE_FILE.helper}" ]; then
+    while IFS= read -r line || [ -n "$line" ]; do
+      case $line in
+        state=*) state=\${line#state=} ;;
+        file=*) file=\${line#file=} ;;
+        message=*) message=\${line#message=} ;;
+      esac
+    done <"$directory/${STATE_FILE.helper}"
+  fi
+  case $state in
+    ready) print_credential ;;
+    failed) refuse "\${message:-the sidecar has no token; see: kubectl logs POD -c ${SIDECAR_CONTAINER}}" ;;
+  esac
+  if [ "$waited" -ge ${FIRST_TOKEN_WAIT_SECONDS * 10} ]; then
+    refuse "\${message:-no answer from the sidecar in ${FIRST_TOKEN_WAIT_SECONDS} seconds; see: kubectl logs POD -c ${SIDECAR_CONTAINER}}"
+  fi
+  if [ "$waited" -ge 50 ] && [ -z "$told" ]; then
+    told=yes
+    printf '${PRODUCT}: waiting for the first token%s\\n' "\${message:+: $message}" >&2
+  fi
+  if sleep 0.2 2>/dev/null; then
+    waited=$((waited + 2))
+  else
+    sleep 1 || refuse 'this image has no sleep; the credential helper needs it to wait for the first token'
+    waited=$((waited + 10))
+  fi
+done
+`;
+}
+
+/** A pattern of `case` that takes the text in any mixture of cases; a shell has no other way without programs. */
+function matchAnyCase(text: string): string {
+  return text.replace(/[a-z]/gi, (letter) => `[${letter.toUpperCase()}${letter.toLowerCase()}]`);
+}

@@ -1,0 +1,57 @@
+/** The texts that git reads: our configuration, and the one that stands for the system's. PURE. */
+import { CONFIG_DIRECTORY, CONFIG_FILE, SYSTEM_GITCONFIG } from '../names.js';
+import { rewriteSshRemotes, type Project } from './remotes.js';
+
+/** The hosts that are served. A pattern matches one label, and URLs with a user name in them too (git, urlmatch.c). */
+const SERVED_URLS = ['https://dev.azure.com', 'https://*.visualstudio.com'] as const;
+
+/** Where the texts are in an injected container. */
+export const GITCONFIG_PATH = `${CONFIG_DIRECTORY}/${CONFIG_FILE.gitconfig}`;
+export const HELPER_PATH = `${CONFIG_DIRECTORY}/${CONFIG_FILE.helper}`;
+export const GITCONFIG_SYSTEM_PATH = `${CONFIG_DIRECTORY}/${CONFIG_FILE.gitconfigSystem}`;
+
+/**
+ * git's configuration: for the served hosts alone it resets other credential helpers, names ours, hands it the path
+ * (with which organizations are told apart), saves the 401 round (git 2.46 and later) and bounds retries (2.54 and
+ * later, which repeat for ever after a 429 otherwise); and it rewrites the SSH remotes of the named projects, since a
+ * principal can't have an SSH key.
+ */
+export function renderGitconfig(projects: readonly Project[]): string {
+  const sections = SERVED_URLS.flatMap((url) => [
+    renderSection('credential', url, [
+      ['helper', ''],
+      ['helper', `!/bin/sh ${HELPER_PATH}`],
+      ['useHttpPath', 'true'],
+    ]),
+    renderSection('http', url, [
+      ['proactiveAuth', 'basic'],
+      ['maxRetries', '3'],
+    ]),
+  ]);
+  const rewrites = projects.map((project) => {
+    const { to, from } = rewriteSshRemotes(project);
+    return renderSection(
+      'url',
+      to,
+      from.map((prefix) => ['insteadOf', prefix]),
+    );
+  });
+  return ['# Written by ado-git-identity when the pod was created.\n', ...sections, ...rewrites].join('');
+}
+
+/** The file that `GIT_CONFIG_SYSTEM` names: the image's own system configuration, then ours. */
+export function renderGitconfigSystem(): string {
+  return `# Written by ado-git-identity when the pod was created.\n[include]\n\tpath = ${SYSTEM_GITCONFIG}\n\tpath = ${GITCONFIG_PATH}\n`;
+}
+
+function renderSection(section: string, subsection: string, entries: readonly (readonly [string, string])[]): string {
+  const lines = entries.map(
+    ([key, value]) => `\t${key} = ${/["\\#;]|^\s|\s$/.test(value) ? quote(value) : value}`.trimEnd() + '\n',
+  );
+  return `[${section} ${quote(subsection)}]\n${lines.join('')}`;
+}
+
+/** git's quoting; line ends can't occur in names that passed `findNameProblem`. */
+function quote(text: string): string {
+  return `"${text.replace(/["\\]/g, '\\$&')}"`;
+}
