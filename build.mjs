@@ -1,6 +1,6 @@
 // Bundles each program into one CommonJS file: it starts faster and smaller than modules, and the image needs no node_modules.
-import { build } from 'esbuild';
 import { readFileSync } from 'node:fs';
+import { build } from 'esbuild';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 

@@ -1,9 +1,18 @@
 import js from '@eslint/js';
+import simpleImportSort from 'eslint-plugin-simple-import-sort';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
   { ignores: ['dist/', '.tap/', 'node_modules/', 'coverage/'] },
   js.configs.recommended,
+  {
+    plugins: { 'simple-import-sort': simpleImportSort },
+    rules: {
+      // Node's modules, packages, then our own files from the outside in; no blank lines between.
+      'simple-import-sort/imports': ['error', { groups: [['^node:', '^[^.]', '^\\.']] }],
+      'simple-import-sort/exports': 'error',
+    },
+  },
   {
     files: ['**/*.ts'],
     extends: [...tseslint.configs.strictTypeChecked, ...tseslint.configs.stylisticTypeChecked],
@@ -15,6 +24,10 @@ export default tseslint.config(
       '@typescript-eslint/no-import-type-side-effects': 'error',
       '@typescript-eslint/dot-notation': ['error', { allowIndexSignaturePropertyAccess: true }],
       'max-lines': ['error', { max: 300, skipBlankLines: true, skipComments: true }],
+      'max-lines-per-function': ['warn', { max: 60, skipBlankLines: true, skipComments: true }],
+      complexity: ['warn', 12],
+      'max-depth': ['warn', 3],
+      'max-params': ['warn', 4],
       'no-console': 'error',
       // Taking a field out of an object is done by naming it.
       '@typescript-eslint/no-unused-vars': ['error', { ignoreRestSiblings: true }],
@@ -26,6 +39,7 @@ export default tseslint.config(
       // tap's assertions return promises only where they are given one.
       '@typescript-eslint/no-floating-promises': ['error', { allowForKnownSafeCalls: [], ignoreVoid: true }],
       'max-lines': 'off',
+      'max-lines-per-function': 'off',
     },
   },
   {

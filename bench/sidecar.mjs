@@ -1,17 +1,17 @@
 // Memory of the sidecar, as the kernel counts it (/proc/PID/smaps_rollup), and the size of its bundle.
 //   npm run bench:sidecar [-- --node PATH] [--probes N] [--exchanges N]
 // Whoever starts it chooses the Node version, or --node names another. Ends with 1 where a limit is passed.
-import { build } from 'esbuild';
 import { spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { build } from 'esbuild';
 
 const { values: options } = parseArgs({
   options: {

@@ -1,12 +1,12 @@
 // What an admission costs: throughput, latency and CPU of POST /mutate over TLS with kept connections, for pods of 5 and
 // 64 KiB; the share of JSON and patching in it; and the memory that 10,000 service accounts take. One run, about 20 s.
-import { build } from 'esbuild';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
 
 /** Of the webhook's process; others can be given on the command line. */
 const NODE_FLAGS = process.argv.length > 2 ? process.argv.slice(2) : ['--max-semi-space-size=1', '--optimize-for-size'];

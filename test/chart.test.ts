@@ -1,6 +1,6 @@
 /** The chart, rendered by the real helm: what a cluster would be given, and what is refused before it is. */
-import { createHash } from 'node:crypto';
 import { execFile, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import t from 'tap';

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { parseAllDocuments } from 'yaml';
 import { runInject, runUninject } from '../src/cli/inject.js';
-import { bareNode } from './support/node-command.js';
 import { callCommand, type CommandResult } from './support/call-command.js';
+import { bareNode } from './support/node-command.js';
 
 const PROGRAM = join(import.meta.dirname, '../dist/cli.cjs');
 const IDENTITY = ['--client-id', '11111111-2222-3333-4444-555555555555', '--tenant-id', 'contoso.example'];

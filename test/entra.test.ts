@@ -4,7 +4,7 @@ import t from 'tap';
 import { classify, listNumbers } from '../src/entra/aadsts.js';
 import { judgeRepetition, parseAnswer, parseRetryAfter } from '../src/entra/answer.js';
 import { readAssertion } from '../src/entra/assertion.js';
-import { mayResolveByWaiting, toOneLine, type Failure, type FailureClass } from '../src/entra/failure.js';
+import { type Failure, type FailureClass, mayResolveByWaiting, toOneLine } from '../src/entra/failure.js';
 import type { Presented } from '../src/entra/identity.js';
 import { buildTokenRequest } from '../src/entra/request.js';
 import { choosePause, chooseRenewal } from '../src/entra/schedule.js';

@@ -6,7 +6,7 @@ import { generateKeyPair, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
 import { ProductError } from '../errors.js';
-import { readValidity, type KeyedCertificate } from './pair.js';
+import { type KeyedCertificate, readValidity } from './pair.js';
 
 export interface AuthorityOptions {
   /** At most 64 characters (RFC 5280, ub-common-name). */

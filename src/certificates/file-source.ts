@@ -2,9 +2,9 @@
  * A certificate from two files that someone else writes: a mounted Secret, cert-manager, a development machine. They are
  * read again and again: Kubernetes swaps mounted files behind a symbolic link, of which file watches see nothing reliable.
  */
-import { checkPair, type KeyedCertificate } from './pair.js';
 import { readFile } from 'node:fs/promises';
 import { describeError, ProductError } from '../errors.js';
+import { checkPair, type KeyedCertificate } from './pair.js';
 import type { CertificateSource } from './source.js';
 
 export interface CertificateFiles {

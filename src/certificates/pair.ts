@@ -1,5 +1,5 @@
 /** A certificate with its private key: whether they fit, and from when to when they are valid. */
-import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { describeError, ProductError } from '../errors.js';
 

@@ -2,9 +2,9 @@
  * Certificates that others write, each held back until the caBundle verifies it, or the one before has ended: the mounted
  * Secret and the caBundle change in no certain order, and what API servers refuse serves nobody.
  */
-import { readValidity, type KeyedCertificate } from './pair.js';
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
+import { type KeyedCertificate, readValidity } from './pair.js';
 import { createProblemLog } from './problem-log.js';
 import type { CertificateSource } from './source.js';
 

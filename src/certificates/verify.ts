@@ -2,13 +2,13 @@
  * Whether the API server could verify this webhook: a TLS connection to its own listener, with the Service's name, held
  * against the caBundle as it stands in the API server. It is the same in all modes.
  */
-import type { KeyedCertificate } from './pair.js';
 import { X509Certificate } from 'node:crypto';
 import { duplexPair } from 'node:stream';
-import { connect, createSecureContext, TLSSocket, type ConnectionOptions } from 'node:tls';
+import { connect, type ConnectionOptions, createSecureContext, TLSSocket } from 'node:tls';
 import { describeError, ProductError } from '../errors.js';
 import type { Logger } from '../log.js';
 import { webhookHost } from '../names.js';
+import type { KeyedCertificate } from './pair.js';
 
 export interface ListenerVerification {
   readonly port: number;

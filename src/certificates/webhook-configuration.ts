@@ -1,7 +1,7 @@
 /** The caBundle of the webhook configuration: what API servers verify the webhook by. Read and patched by name alone. */
 import { ProductError } from '../errors.js';
+import { API_TIMEOUT_MS, judgeWrite, type ObjectsApi, refusal, type Written } from '../kubernetes/answer.js';
 import { WEBHOOK_ENTRY, WEBHOOK_NAME } from '../names.js';
-import { API_TIMEOUT_MS, judgeWrite, refusal, type ObjectsApi, type Written } from '../kubernetes/answer.js';
 import { parseCertificates } from './managed/key-material.js';
 
 export interface Configuration {

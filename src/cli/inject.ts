@@ -2,21 +2,21 @@
 import { readFile } from 'node:fs/promises';
 import { describeError, ProductError } from '../errors.js';
 import {
+  type Defaults,
   injectPod,
   keepAnnotations,
+  type Operation,
   serviceAccountOf,
   STANDARD_DEFAULTS,
   uninjectPod,
-  type Defaults,
-  type Operation,
 } from '../inject/index.js';
-import { readClientId, readTenantId } from '../values/entra-ids.js';
 import { INJECT, PRODUCT, SYSTEM_NAMESPACES } from '../names.js';
+import { readClientId, readTenantId } from '../values/entra-ids.js';
 import { VERSION } from '../version.js';
 import { parseFlags } from './arguments.js';
 import type { CommandIo } from './io.js';
-import { findPodTemplates, prefixOperations, readField, type PodTemplate } from './pod-templates.js';
-import { editDocument, readDocuments, type FileDocument } from './yaml-file.js';
+import { findPodTemplates, type PodTemplate, prefixOperations, readField } from './pod-templates.js';
+import { editDocument, type FileDocument, readDocuments } from './yaml-file.js';
 
 export const INJECT_HELP = `Usage: ado-git-identity inject -f FILE|- [flags]
 

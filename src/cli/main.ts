@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /** The process of `ado-git-identity COMMAND`; under the name `kubectl-ado_git` also of `kubectl ado-git`. */
+import { describeError, ProductError } from '../errors.js';
 import { PRODUCT } from '../names.js';
 import { VERSION } from '../version.js';
-import { describeError, ProductError } from '../errors.js';
 import type { CommandIo } from './io.js';
 
 interface Command {

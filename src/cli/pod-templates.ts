@@ -1,6 +1,6 @@
 /** Finds the pods and pod templates in any Kubernetes object, those of custom resources too. */
 
-import { pointer, type Operation } from '../inject/index.js';
+import { type Operation, pointer } from '../inject/index.js';
 
 export interface PodTemplate {
   /** JSON pointer of what has the pod's `metadata` and `spec`. */

@@ -8,14 +8,14 @@ import {
   isMap,
   isScalar,
   isSeq,
+  type Node,
+  type Pair,
   parseDocument,
   Scalar,
   visit,
-  type Node,
-  type Pair,
   type YAMLMap,
 } from 'yaml';
-import { splitPointer, type Operation } from '../inject/index.js';
+import { type Operation, splitPointer } from '../inject/index.js';
 import { readYaml } from './yaml-read.js';
 
 /** The text of one document after the operations. Aliases and merge keys, if there are any, are written out. */

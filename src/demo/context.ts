@@ -1,9 +1,6 @@
 /** What all chapters of the demo share: the Azure emulator, the webhook, the pods, and ways to use them. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { applyOperations } from '../inject/index.js';
-import type { Pod } from '../kubernetes/types.js';
-import { ANNOTATION, USE_LABEL } from '../names.js';
 import {
   type Admission,
   type AzureEmulator,
@@ -15,8 +12,11 @@ import {
   type RunResult,
   startPod,
 } from '../emulators/index.js';
-import type { Terminal } from './terminal.js';
+import { applyOperations } from '../inject/index.js';
+import type { Pod } from '../kubernetes/types.js';
+import { ANNOTATION, USE_LABEL } from '../names.js';
 import { check, type Steps } from './steps.js';
+import type { Terminal } from './terminal.js';
 
 /** The namespace in which the play takes place. */
 export const NAMESPACE = 'ci';

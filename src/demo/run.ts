@@ -1,10 +1,6 @@
 /** The play that `demo` performs: the product's real programs and the machine's git among stand-ins. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runAdmissionChapter } from './chapters/admission.js';
-import { runOutagesChapter } from './chapters/outages.js';
-import { runGitChapter } from './chapters/git.js';
-import { runStartChapter } from './chapters/start.js';
 import {
   checkGit,
   createPrograms,
@@ -13,9 +9,13 @@ import {
   startAzureEmulator,
   startWebhook,
 } from '../emulators/index.js';
-import { createScene, IDENTITIES, NAMESPACE, type Context } from './context.js';
-import type { Terminal } from './terminal.js';
+import { runAdmissionChapter } from './chapters/admission.js';
+import { runGitChapter } from './chapters/git.js';
+import { runOutagesChapter } from './chapters/outages.js';
+import { runStartChapter } from './chapters/start.js';
+import { type Context, createScene, IDENTITIES, NAMESPACE } from './context.js';
 import { check, createSteps, StepFailed, type Steps } from './steps.js';
+import type { Terminal } from './terminal.js';
 import { prepareWebhookEnvironment, WEBHOOK_HOST } from './webhook-environment.js';
 
 export interface PlayOptions {

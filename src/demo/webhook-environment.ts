@@ -2,8 +2,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { issueCertificate } from '../certificates/authority.js';
-import { AZURE_ANNOTATION, PRODUCT, WEBHOOK_ENV, WEBHOOK_NAME, webhookHost } from '../names.js';
 import { type AzureEmulator, startServiceAccountApi, TENANT_ID } from '../emulators/index.js';
+import { AZURE_ANNOTATION, PRODUCT, WEBHOOK_ENV, WEBHOOK_NAME, webhookHost } from '../names.js';
 
 /** The name under which the API server calls the webhook. */
 export const WEBHOOK_HOST = webhookHost(PRODUCT);

@@ -2,17 +2,17 @@
  * What the product is shown and tested against: stand-ins for Entra and Azure DevOps under their real names, a
  * host that must get nothing, a cluster that signs tokens, and the proxy and the authority that lead to them.
  */
-import type { KeyedCertificate } from '../certificates/pair.js';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createAuthority, issueCertificate } from '../certificates/authority.js';
+import type { KeyedCertificate } from '../certificates/pair.js';
 import { DEFAULT_AUTHORITY_HOST, TOKEN_AUDIENCE } from '../names.js';
-import { startAzureDevOpsEmulator, type Access, type AzureDevOpsEmulator } from './azure-devops/server.js';
-import { createTokenIssuer, type TokenIssuer } from './kubernetes/token-issuer.js';
-import { startConnectProxy, type ConnectProxy } from './network/connect-proxy.js';
-import { startEntraEmulator, type EntraEmulator, type FederatedCredential } from './entra/token-endpoint.js';
 import { createOrganizations } from './azure-devops/organizations.js';
-import { startCredentialTrap, type CredentialTrap } from './network/credential-trap.js';
+import { type Access, type AzureDevOpsEmulator, startAzureDevOpsEmulator } from './azure-devops/server.js';
+import { type EntraEmulator, type FederatedCredential, startEntraEmulator } from './entra/token-endpoint.js';
+import { createTokenIssuer, type TokenIssuer } from './kubernetes/token-issuer.js';
+import { type ConnectProxy, startConnectProxy } from './network/connect-proxy.js';
+import { type CredentialTrap, startCredentialTrap } from './network/credential-trap.js';
 
 export const TENANT_ID = '7f3d1c52-9a0b-4e6d-8c21-5b1f0a9e4d37';
 export const ISSUER = 'https://oidc.cluster.example/';

@@ -1,5 +1,5 @@
 /** Programs as children in sessions of their own: no terminal to ask on, and a group that ends as one. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 

@@ -1,8 +1,8 @@
 /** Entra's answer, parsed once. Bodies can be empty, HTML, plain text or lies; none of it gets further than here. PURE. */
-import { asksForRereading, classify } from './aadsts.js';
-import { createLocalFailure, toOneLine, type AnswerClass, type Failure } from './failure.js';
-import type { Presented } from './identity.js';
 import { redact } from '../log.js';
+import { asksForRereading, classify } from './aadsts.js';
+import { type AnswerClass, createLocalFailure, type Failure, toOneLine } from './failure.js';
+import type { Presented } from './identity.js';
 
 /** What came over the wire, before anything is made of it. */
 export interface RawAnswer {

@@ -1,5 +1,5 @@
 /** The projected service account token, as far as its holder needs to read it. PURE. */
-import { createLocalFailure, toOneLine, type Failure } from './failure.js';
+import { createLocalFailure, type Failure, toOneLine } from './failure.js';
 import type { Claims } from './identity.js';
 
 export type AssertionReading =

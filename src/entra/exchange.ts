@@ -1,8 +1,8 @@
 /** The exchange on the wire: one HTTPS request, through a proxy where there is one. Nothing is kept open, no redirect followed. */
-import { request as requestPlain, type IncomingMessage } from 'node:http';
+import { type IncomingMessage, request as requestPlain } from 'node:http';
 import { request as requestSecure } from 'node:https';
-import { connect as connectSecure, type SecureContext } from 'node:tls';
 import type { Socket } from 'node:net';
+import { connect as connectSecure, type SecureContext } from 'node:tls';
 import { describeError } from '../errors.js';
 import type { RawAnswer } from './answer.js';
 import { createLocalFailure, type Failure } from './failure.js';

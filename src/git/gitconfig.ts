@@ -1,6 +1,6 @@
 /** The texts that git reads: our configuration, and the one that stands for the system's. PURE. */
 import { CONFIG_DIRECTORY, CONFIG_FILE, SYSTEM_GITCONFIG } from '../names.js';
-import { rewriteSshRemotes, type Project } from './remotes.js';
+import { type Project, rewriteSshRemotes } from './remotes.js';
 
 /** The hosts that are served. A pattern matches one label, and URLs with a user name in them too (git, urlmatch.c). */
 const SERVED_URLS = ['https://dev.azure.com', 'https://*.visualstudio.com'] as const;

@@ -1,13 +1,13 @@
 /** Reads the value of each annotation into a type that can't be wrong, or says what is wrong and what would be right. PURE. */
 import { findNameProblem, isOrganizationName } from '../git/naming-rules.js';
-import { isGuid, isTenant, readClientId, readTenantId } from '../values/entra-ids.js';
 import type { Project } from '../git/remotes.js';
 import type { Quantities } from '../kubernetes/types.js';
 import { LOG_LEVELS, MAX_PORT, MIN_PORT, MODES, STARTUPS, TOKEN_LIFETIME } from '../names.js';
+import { isGuid, isTenant, readClientId, readTenantId } from '../values/entra-ids.js';
 import { isObject } from '../values/json.js';
-import { parseQuantity } from './quantity.js';
+import { readChoice, type Reader, readList, readWhole } from '../values/readers.js';
 import { joinWords, quote, truncate } from '../values/text.js';
-import { readChoice, readList, readWhole, type Reader } from '../values/readers.js';
+import { parseQuantity } from './quantity.js';
 
 export interface SidecarResources {
   readonly requests?: Quantities;

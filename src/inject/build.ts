@@ -1,13 +1,13 @@
 /** Builds the patch of one pod whose settings and plans are known. PURE. */
-import { renderGitconfig, renderGitconfigSystem } from '../git/gitconfig.js';
 import { renderHelper } from '../git/credential-helper.js';
+import { renderGitconfig, renderGitconfigSystem } from '../git/gitconfig.js';
 import type { Container, Pod } from '../kubernetes/types.js';
 import { INJECTED_LABEL, SIDECAR_CONTAINER, WRITTEN_ANNOTATION } from '../names.js';
 import { VERSION } from '../version.js';
-import { configureEnv, configureMounts, listMounts, type Plan } from './git-channels.js';
-import { ListEdit, MapEdit, pointer, type Edit, type Empty, type Operation } from './patch.js';
-import { formerPointer, isEarlierPass, type ContainerRef } from './candidate.js';
+import { type ContainerRef, formerPointer, isEarlierPass } from './candidate.js';
 import { isUnchanged, restore } from './drift.js';
+import { configureEnv, configureMounts, listMounts, type Plan } from './git-channels.js';
+import { type Edit, type Empty, ListEdit, MapEdit, type Operation, pointer } from './patch.js';
 import type { Defaults, Settings } from './settings.js';
 import { buildSidecar } from './sidecar.js';
 import { readFormerlyEmpty, type Status } from './status-annotation.js';

@@ -1,9 +1,9 @@
 /** Makes sure that raw JSON has the shape of a pod in all that injection reads, so that nothing after it can stumble. PURE. */
 import type { Container, Pod } from '../kubernetes/types.js';
 import { SIDECAR_CONTAINER, WRITTEN_ANNOTATION } from '../names.js';
-import { pointer } from './patch.js';
 import { isObject } from '../values/json.js';
 import { truncate } from '../values/text.js';
+import { pointer } from './patch.js';
 
 type Check = (value: unknown, path: string) => string | undefined;
 

@@ -15,16 +15,16 @@ import {
   VOLUME,
   WRITTEN_ANNOTATION,
 } from '../names.js';
-import { isEarlierPass, listUserContainers, readTexts, type ContainerRef } from './candidate.js';
 import { truncate } from '../values/text.js';
+import { type ContainerRef, isEarlierPass, listUserContainers, readTexts } from './candidate.js';
 import {
   DENIED_REASONS,
   PASSING_REASONS,
   type Reason,
-  type Refused,
   type RefusalReason,
-  type SkipReason,
+  type Refused,
   type Skipped,
+  type SkipReason,
 } from './reasons.js';
 import type { Settings } from './settings.js';
 

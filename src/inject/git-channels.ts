@@ -2,11 +2,11 @@
 import { GITCONFIG_PATH, GITCONFIG_SYSTEM_PATH } from '../git/gitconfig.js';
 import type { Container, EnvVar, PodSpec, VolumeMount } from '../kubernetes/types.js';
 import { ANNOTATION, CONFIG_DIRECTORY, CONFIG_FILE, STATE_DIRECTORY, SYSTEM_GITCONFIG, VOLUME } from '../names.js';
+import { quote, truncate } from '../values/text.js';
 import type { Channel } from './annotations.js';
-import type { Warning, WarningCode } from './reasons.js';
-import type { ListEdit } from './patch.js';
 import { isUnchanged } from './drift.js';
-import { truncate, quote } from '../values/text.js';
+import type { ListEdit } from './patch.js';
+import type { Warning, WarningCode } from './reasons.js';
 
 const COUNT = 'GIT_CONFIG_COUNT';
 const SYSTEM = 'GIT_CONFIG_SYSTEM';

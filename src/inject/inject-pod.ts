@@ -1,22 +1,22 @@
 /** Injection of one pod: the pod, what is known of its service account and the defaults in; a patch or a reason out. PURE. */
 import type { Container, Pod } from '../kubernetes/types.js';
 import { ANNOTATION, AZURE_ANNOTATION, MAX_CONFIG_BYTES } from '../names.js';
-import { buildPatch, renderTexts, type Plans } from './build.js';
-import { decideAnswer, decideToSkip, findMeshProxy, findPodRefusal, findSettingsRefusal } from './eligibility.js';
-import { planChannels, withoutOurEnv } from './git-channels.js';
-import { ListEdit, type Operation } from './patch.js';
+import { joinTruncated } from '../values/text.js';
+import { buildPatch, type Plans, renderTexts } from './build.js';
 import {
   asPod,
+  type ContainerRef,
   describePod,
   findPodProblem,
   isEarlierPass,
   listUserContainers,
   readTexts,
-  type ContainerRef,
 } from './candidate.js';
-import { findMalformed, isReadFromServiceAccount, resolveSettings, type Defaults, type Settings } from './settings.js';
-import type { Refused, RefusalReason, Skipped, Warning } from './reasons.js';
-import { joinTruncated } from '../values/text.js';
+import { decideAnswer, decideToSkip, findMeshProxy, findPodRefusal, findSettingsRefusal } from './eligibility.js';
+import { planChannels, withoutOurEnv } from './git-channels.js';
+import { ListEdit, type Operation } from './patch.js';
+import type { RefusalReason, Refused, Skipped, Warning } from './reasons.js';
+import { type Defaults, findMalformed, isReadFromServiceAccount, resolveSettings, type Settings } from './settings.js';
 import type { Status } from './status-annotation.js';
 
 /** What is known of the pod's service account. */

@@ -7,17 +7,17 @@ import {
   DEFAULT_RUN_AS_USER,
   DEFAULT_SIDECAR_PORT,
   GROUP,
+  type LogLevel,
   SIDECAR_NODE_FLAGS,
+  type Startup,
   TOKEN_LIFETIME,
   WRITTEN_ANNOTATION,
-  type LogLevel,
-  type Startup,
 } from '../names.js';
-import type { Reader } from '../values/readers.js';
-import { AZURE_READERS, READERS, type Channel, type SidecarResources } from './annotations.js';
+import { describeProblem, type Reader } from '../values/readers.js';
+import { quote, truncate } from '../values/text.js';
+import { AZURE_READERS, type Channel, READERS, type SidecarResources } from './annotations.js';
 import type { RefusalReason, Warning } from './reasons.js';
 import { findNearest } from './suggest.js';
-import { truncate, quote } from '../values/text.js';
 
 /** What the installation decides for every pod; from the chart, through the webhook's environment, or from the CLI's flags. */
 export interface Defaults {
@@ -175,7 +175,7 @@ function readGroup({ annotations, description }: Source, problems: string[]): Va
     const text = key === 'inject' ? written : written.trim();
     const reading = text === '' ? { problem: 'is empty; give it a value or remove it' } : READERS[key](text);
     if ('value' in reading) values[key] = reading.value;
-    else problems.push(describeProblem(description, ANNOTATION[key], text, reading.problem));
+    else problems.push(`${description}: annotation ${ANNOTATION[key]} ${describeProblem(text, reading)}`);
   }
   return values as Values;
 }
@@ -190,7 +190,7 @@ function readAzure({ pod, serviceAccount }: Sources, values: Values, problems: s
       if (text === '') continue;
       const reading = reader(text);
       if ('value' in reading) return reading.value;
-      problems.push(describeProblem(description, annotation, text, reading.problem));
+      problems.push(`${description}: annotation ${annotation} ${describeProblem(text, reading)}`);
       return undefined;
     }
     return undefined;
@@ -231,8 +231,4 @@ export function findMalformed(source: Source): string | undefined {
   const problems: string[] = [];
   readGroup(source, problems);
   return problems.length === 0 ? undefined : problems.join('; ');
-}
-
-function describeProblem(owner: string, annotation: string, text: string, problem: string): string {
-  return `${owner}: annotation ${annotation} ${quote(text)}${problem.startsWith(':') ? '' : ' '}${problem}`;
 }

@@ -1,8 +1,8 @@
 /** The annotation `status`, by which a later pass and `uninject` know our items. PURE. */
 import type { Pod } from '../kubernetes/types.js';
 import { WRITTEN_ANNOTATION } from '../names.js';
-import type { Empty } from './patch.js';
 import { isObject } from '../values/json.js';
+import type { Empty } from './patch.js';
 
 export interface Status {
   readonly version: string;

@@ -1,9 +1,9 @@
 /** Takes our items out of a pod again. PURE. */
 import type { Container } from '../kubernetes/types.js';
 import { INJECTED_LABEL, SIDECAR_CONTAINER, VOLUME, WRITTEN_ANNOTATION } from '../names.js';
-import { configureMounts, withoutOurEnv } from './git-channels.js';
-import { ListEdit, MapEdit, pointer, type Operation } from './patch.js';
 import { asPod, findPodProblem, formerPointer, isEarlierPass, listUserContainers } from './candidate.js';
+import { configureMounts, withoutOurEnv } from './git-channels.js';
+import { ListEdit, MapEdit, type Operation, pointer } from './patch.js';
 import { readFormerlyEmpty } from './status-annotation.js';
 
 /**

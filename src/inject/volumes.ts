@@ -1,6 +1,6 @@
 /** The volumes of an injected pod. PURE. */
-import { CONFIG_FILE, EXTRA_CA_KEY, TOKEN_AUDIENCE, TOKEN_FILE, VOLUME, WRITTEN_ANNOTATION } from '../names.js';
 import type { Volume } from '../kubernetes/types.js';
+import { CONFIG_FILE, EXTRA_CA_KEY, TOKEN_AUDIENCE, TOKEN_FILE, VOLUME, WRITTEN_ANNOTATION } from '../names.js';
 import type { Defaults, Settings } from './settings.js';
 
 /** Token, state and configuration; the file for the channel `system` and the ConfigMap only where they are needed. */

@@ -1,26 +1,26 @@
 /** The sidecar's configuration: read from the environment once, checked whole, frozen. */
 import { X509Certificate } from 'node:crypto';
-import { ConfigurationError, describeError } from '../errors.js';
 import type { Identity } from '../entra/identity.js';
+import { ConfigurationError, describeError } from '../errors.js';
 import { isOrganizationName } from '../git/naming-rules.js';
-import { isGuid, isTenant } from '../values/entra-ids.js';
 import {
   DEFAULT_AUTHORITY_HOST,
   DEFAULT_SIDECAR_PORT,
   LOG_LEVELS,
+  type LogLevel,
   MAX_PORT,
   MIN_PORT,
+  type Mode,
   MODES,
   NO_PORT,
   SIDECAR_ENV,
+  type Startup,
   STARTUPS,
   STATE_DIRECTORY,
   TOKEN_DIRECTORY,
   TOKEN_FILE,
-  type LogLevel,
-  type Mode,
-  type Startup,
 } from '../names.js';
+import { isGuid, isTenant } from '../values/entra-ids.js';
 import type { Environment } from '../values/environment.js';
 import { bypassesProxy, parseProxy, type Proxy } from './proxy.js';
 

@@ -1,12 +1,12 @@
 /** What the sidecar answers over HTTP. No endpoint gives a token; ids are shown to loopback alone. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { chmodSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
-import { ProductError, describeError } from '../errors.js';
+import { describeError, ProductError } from '../errors.js';
 import { NO_PORT, SIDECAR_ENV, STATE_FILE } from '../names.js';
 import type { SidecarConfig } from './config.js';
-import type { TokenManager } from './token-manager.js';
 import { formatMetrics } from './metrics.js';
+import type { TokenManager } from './token-manager.js';
 
 interface Reply {
   readonly status: number;

@@ -1,7 +1,7 @@
 /** The process of `dist/sidecar.cjs`: environment, arguments, streams and signals. */
 import { PRODUCT } from '../names.js';
 import { VERSION } from '../version.js';
-import { PROBES, probe } from './probe.js';
+import { probe, PROBES } from './probe.js';
 import { runSidecar } from './run.js';
 
 const USAGE = `Usage: sidecar                run beside a workload and keep a token for git

@@ -1,8 +1,8 @@
 /** The exec probe: asks the running sidecar over its socket, where a port can't be probed. */
 import { get } from 'node:http';
 import { SIDECAR_ENV, STATE_DIRECTORY } from '../names.js';
-import { readPort } from './config.js';
 import type { Environment } from '../values/environment.js';
+import { readPort } from './config.js';
 import { locate } from './endpoints.js';
 
 export const PROBES = ['healthz', 'startz', 'readyz'] as const;

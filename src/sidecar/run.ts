@@ -1,13 +1,13 @@
 /** The sidecar's life: configuration, what an earlier run left, its port, tokens until it is asked to end. */
 import { ConfigurationError, describeError } from '../errors.js';
 import { createLogger } from '../log.js';
+import type { Environment } from '../values/environment.js';
 import { VERSION } from '../version.js';
 import { readSidecarConfig, type SidecarConfig } from './config.js';
-import type { Environment } from '../values/environment.js';
 import { createEndpoints, listen } from './endpoints.js';
 import { openStateDirectory } from './state-directory.js';
-import { TokenManager } from './token-manager.js';
 import type { Clock } from './token.js';
+import { TokenManager } from './token-manager.js';
 import { createTokenSource } from './token-source.js';
 
 /** What the sidecar is given of its process. */

@@ -5,8 +5,8 @@
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
 import { STATE_FILE } from '../names.js';
-import { formatCredential, type Credential, type StateDirectory } from './state-directory.js';
-import { formatHelperState, type DerivedState } from './status.js';
+import { type Credential, formatCredential, type StateDirectory } from './state-directory.js';
+import { type DerivedState, formatHelperState } from './status.js';
 
 export interface StatePublisherOptions {
   readonly directory: StateDirectory;

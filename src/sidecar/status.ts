@@ -1,5 +1,5 @@
 /** What the sidecar tells: the helper's file in lines that sh reads, and the status for people. Told in this one place. */
-import { mayResolveByWaiting, toOneLine, type Failure } from '../entra/failure.js';
+import { type Failure, mayResolveByWaiting, toOneLine } from '../entra/failure.js';
 import type { Identity } from '../entra/identity.js';
 import { FIRST_TOKEN_WAIT_SECONDS, type Mode, type Startup } from '../names.js';
 

@@ -1,15 +1,15 @@
 /** Keeps a valid token in the state directory: when to ask, what to keep, what to tell. */
-import { judgeRepetition, type Answer } from '../entra/answer.js';
-import { mayResolveByWaiting, createLocalFailure, type Failure, type FailureClass } from '../entra/failure.js';
+import { type Answer, judgeRepetition } from '../entra/answer.js';
+import { createLocalFailure, type Failure, type FailureClass, mayResolveByWaiting } from '../entra/failure.js';
 import { choosePause } from '../entra/schedule.js';
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
-import { FIRST_TOKEN_WAIT_SECONDS, credentialFileName } from '../names.js';
+import { credentialFileName, FIRST_TOKEN_WAIT_SECONDS } from '../names.js';
 import type { SidecarConfig } from './config.js';
 import type { StateDirectory } from './state-directory.js';
 import { StatePublisher } from './state-publisher.js';
-import { formatStatus, deriveState, type Program, type Snapshot } from './status.js';
-import { makeToken, timeLeft, type Clock, type Instant, type Token } from './token.js';
+import { deriveState, formatStatus, type Program, type Snapshot } from './status.js';
+import { type Clock, type Instant, makeToken, timeLeft, type Token } from './token.js';
 import type { TokenSource } from './token-source.js';
 
 export interface TokenManagerOptions {

@@ -1,6 +1,6 @@
 /** One attempt at a token: the assertion is read afresh, shown to Entra, and the answer parsed. */
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { parseAnswer, type Answer } from '../entra/answer.js';
+import { type Answer, parseAnswer } from '../entra/answer.js';
 import { readAssertion } from '../entra/assertion.js';
 import { exchange, type Exchanged } from '../entra/exchange.js';
 import { createLocalFailure } from '../entra/failure.js';

@@ -3,8 +3,8 @@
  * outcome in, the response out. https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/. PURE.
  */
 import { DENIED_REASONS, type Outcome, type RefusalReason } from '../inject/index.js';
-import { isObject } from '../values/json.js';
 import { MAX_WARNING_LENGTH, PRODUCT } from '../names.js';
+import { isObject } from '../values/json.js';
 
 /** The API server sends reviews of up to 7 MiB; the envelope round the object may add a little. */
 export const MAX_REVIEW_BYTES = 7 * 1024 * 1024 + 64 * 1024;

@@ -1,16 +1,16 @@
 /** One admission: bytes in, an HTTP answer out. Log lines, metrics and reports hang off its one result. */
 import { describeError } from '../errors.js';
-import { hasIdentity, injectPod, serviceAccountOf, type Defaults, type Outcome, type Reason } from '../inject/index.js';
+import { type Defaults, hasIdentity, injectPod, type Outcome, type Reason, serviceAccountOf } from '../inject/index.js';
 import type { Logger } from '../log.js';
 import {
+  type AdmissionRequest,
+  type AdmissionResult,
   decodeReview,
   encodeOther,
   encodeOutcome,
   nameResult,
   writeFailure,
   writeReview,
-  type AdmissionRequest,
-  type AdmissionResult,
 } from './admission-review.js';
 import type { ServiceAccounts } from './service-account-lookup.js';
 

@@ -1,24 +1,24 @@
 /** The webhook's configuration: read from the environment once, checked whole, frozen. */
 import type { RotationSettings } from '../certificates/managed/source.js';
 import { ConfigurationError } from '../errors.js';
-import { readResources, STANDARD_DEFAULTS, type Defaults } from '../inject/index.js';
-import { readClientId, readTenantId } from '../values/entra-ids.js';
-import { readChoice } from '../values/readers.js';
+import { type Defaults, readResources, STANDARD_DEFAULTS } from '../inject/index.js';
+import type { ConnectionSettings } from '../kubernetes/connection.js';
 import {
   DEFAULT_HEALTH_PORT,
   DEFAULT_LISTEN_PORT,
   DRAIN_SECONDS,
   LOG_LEVELS,
+  type LogLevel,
   MANAGED_TLS,
   MAX_PORT,
   MIN_PORT,
   TLS_MODES,
   WEBHOOK_ENV,
-  type LogLevel,
 } from '../names.js';
-import type { ConnectionSettings } from '../kubernetes/connection.js';
+import { readClientId, readTenantId } from '../values/entra-ids.js';
 import {
   createSettings,
+  type Environment,
   readFlags,
   readNumber,
   readObjectName,
@@ -27,9 +27,9 @@ import {
   readPem,
   readProxy,
   readUser,
-  type Environment,
   type Settings,
 } from '../values/environment.js';
+import { readChoice } from '../values/readers.js';
 
 export interface WebhookConfig {
   /** 0: one that is free, which the log names. */

@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto';
 import { describeError } from '../errors.js';
 import type { Outcome } from '../inject/index.js';
+import type { KubernetesApi } from '../kubernetes/client.js';
 import type { OwnerReference, Pod } from '../kubernetes/types.js';
 import type { Logger } from '../log.js';
 import { PRODUCT } from '../names.js';
-import type { KubernetesApi } from '../kubernetes/client.js';
 import type { AdmissionRequest } from './admission-review.js';
 
 export interface EventRecorderOptions {

@@ -1,9 +1,9 @@
 /** The webhook's series: few labels, no identities or names in them. */
-import type { CertificateObserver } from '../certificates/managed/source.js';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { CertificateObserver } from '../certificates/managed/source.js';
 import type { Reason } from '../inject/index.js';
-import type { ReflectorObserver } from './reflector.js';
 import type { AdmissionResult } from './admission-review.js';
+import type { ReflectorObserver } from './reflector.js';
 import type { LiveReadResult } from './service-account-lookup.js';
 
 export interface Metrics {

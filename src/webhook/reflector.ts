@@ -3,8 +3,8 @@
  * reflector does it. Whatever breaks is mended by trying again; meanwhile the cache holds what was known.
  */
 import { describeError } from '../errors.js';
-import type { Logger } from '../log.js';
 import type { KubernetesApi } from '../kubernetes/client.js';
+import type { Logger } from '../log.js';
 import { readServiceAccount, type ServiceAccount, type ServiceAccountCache } from './service-account-cache.js';
 
 /** What the reflector says of itself, for metrics and readiness. */

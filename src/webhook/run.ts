@@ -2,24 +2,24 @@
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { waitUntilVerified } from '../certificates/verify.js';
 import { ConfigurationError, describeError, ProductError } from '../errors.js';
+import { createKubernetesApi } from '../kubernetes/client.js';
+import { connect } from '../kubernetes/in-cluster.js';
 import { createLogger, type Logger } from '../log.js';
 import { WEBHOOK_ENV } from '../names.js';
+import type { Environment } from '../values/environment.js';
 import { VERSION } from '../version.js';
 import { createAdmission } from './admission.js';
-import { followCertificate, openCertificates } from './tls.js';
 import { readWebhookConfig, type WebhookConfig } from './config.js';
-import { connect } from '../kubernetes/in-cluster.js';
 import { createEventRecorder } from './events.js';
 import { createHealthServer } from './health.js';
-import { createKubernetesApi } from '../kubernetes/client.js';
 import { closeServer, listen } from './listen.js';
 import { createMetrics } from './metrics.js';
-import { createReadiness, type Condition, type Readiness } from './readiness.js';
+import { type Condition, createReadiness, type Readiness } from './readiness.js';
 import { reflectServiceAccounts } from './reflector.js';
-import { createApp, type App } from './server.js';
+import { type App, createApp } from './server.js';
 import { createServiceAccountCache } from './service-account-cache.js';
 import { createServiceAccounts } from './service-account-lookup.js';
-import type { Environment } from '../values/environment.js';
+import { followCertificate, openCertificates } from './tls.js';
 
 /** What the webhook is given of its process. */
 export interface WebhookProcess {

@@ -1,14 +1,14 @@
 /** The HTTPS server that the API server calls: `POST /mutate`. It bounds what it takes on, and ends in order. */
-import type { KeyedCertificate } from '../certificates/pair.js';
 import type { IncomingMessage } from 'node:http';
 import { createServer, type Server, type ServerOptions } from 'node:https';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
+import type { KeyedCertificate } from '../certificates/pair.js';
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
-import { answerFailure, type AdmissionAnswer, type Admit } from './admission.js';
-import { createLoad, type Limits } from './overload.js';
-import type { Metrics } from './metrics.js';
+import { type AdmissionAnswer, type Admit, answerFailure } from './admission.js';
 import { MAX_REVIEW_BYTES } from './admission-review.js';
+import type { Metrics } from './metrics.js';
+import { createLoad, type Limits } from './overload.js';
 
 export interface AppOptions {
   readonly admit: Admit;

@@ -3,7 +3,7 @@ import { describeError } from '../errors.js';
 import type { ServiceAccountLookup } from '../inject/index.js';
 import type { KubernetesApi } from '../kubernetes/client.js';
 import { createSemaphore } from './semaphore.js';
-import { readServiceAccount, type Annotations, type ServiceAccountCache } from './service-account-cache.js';
+import { type Annotations, readServiceAccount, type ServiceAccountCache } from './service-account-cache.js';
 
 /** An admission waits so long for a live read, in all, milliseconds; the API server gives up after 5 s. */
 export const LIVE_READ_BUDGET_MS = 1500;

@@ -1,15 +1,15 @@
 /** Where the webhook's certificate comes from, and what follows when it changes. */
-import { readValidity, type PairNames } from '../certificates/pair.js';
-import { createCaBundle } from '../certificates/webhook-configuration.js';
 import { openCertificateFiles } from '../certificates/file-source.js';
-import { createVerifiedSource } from '../certificates/verified-source.js';
 import { startManagedCertificates } from '../certificates/managed/source.js';
+import { type PairNames, readValidity } from '../certificates/pair.js';
 import type { CertificateSource } from '../certificates/source.js';
+import { createVerifiedSource } from '../certificates/verified-source.js';
 import { verifyPair } from '../certificates/verify.js';
-import type { Logger } from '../log.js';
-import { webhookHost, WEBHOOK_NAME } from '../names.js';
-import type { TlsConfig } from './config.js';
+import { createCaBundle } from '../certificates/webhook-configuration.js';
 import type { KubernetesApi } from '../kubernetes/client.js';
+import type { Logger } from '../log.js';
+import { WEBHOOK_NAME, webhookHost } from '../names.js';
+import type { TlsConfig } from './config.js';
 import type { Metrics } from './metrics.js';
 import type { App } from './server.js';
 

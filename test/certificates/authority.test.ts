@@ -1,4 +1,3 @@
-import { readValidity } from '../../src/certificates/pair.js';
 import { execFileSync } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
@@ -8,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { createAuthority, issueCertificate } from '../../src/certificates/authority.js';
+import { readValidity } from '../../src/certificates/pair.js';
 import { ProductError } from '../../src/errors.js';
 
 const DAY = 86_400_000;

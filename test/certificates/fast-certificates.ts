@@ -1,9 +1,9 @@
 /** Real certificates from a few keys that are made once: hundreds of them in a test that is about when, not how. */
-import type { KeyedCertificate } from '../../src/certificates/pair.js';
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import forge from 'node-forge';
 import type { AuthorityOptions } from '../../src/certificates/authority.js';
 import type { CertificateMaker } from '../../src/certificates/managed/actions.js';
+import type { KeyedCertificate } from '../../src/certificates/pair.js';
 
 const DAY = 86_400_000;
 

@@ -1,11 +1,11 @@
 /** A cluster of webhook replicas whose time stands still but where a test moves it, and whose API servers lag behind one another. */
-import type { KeyedCertificate } from '../../src/certificates/pair.js';
 import { X509Certificate } from 'node:crypto';
 import { parseCertificates } from '../../src/certificates/managed/key-material.js';
 import { createReconciler, type Reconciler } from '../../src/certificates/managed/reconcile.js';
+import type { KeyedCertificate } from '../../src/certificates/pair.js';
 import { createLogger } from '../../src/log.js';
 import { ROTATE_ANNOTATION } from '../../src/names.js';
-import { createClusterObjects, NAMESPACE, type ClusterObjects } from './cluster-objects.js';
+import { type ClusterObjects, createClusterObjects, NAMESPACE } from './cluster-objects.js';
 import { createQuickMaker } from './fast-certificates.js';
 
 export const SECOND = 1000;

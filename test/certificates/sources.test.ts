@@ -1,11 +1,11 @@
 /** Pairs that can't be served, what API servers would say of others, and those that are held back until they would be taken. */
-import { checkPair, readValidity, type KeyedCertificate } from '../../src/certificates/pair.js';
 import { generateKeyPairSync } from 'node:crypto';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import forge from 'node-forge';
 import t, { type Test } from 'tap';
-import { createVerifiedSource } from '../../src/certificates/verified-source.js';
+import { checkPair, type KeyedCertificate, readValidity } from '../../src/certificates/pair.js';
 import type { CertificateSource } from '../../src/certificates/source.js';
+import { createVerifiedSource } from '../../src/certificates/verified-source.js';
 import { verifyPair } from '../../src/certificates/verify.js';
 import { createLogger } from '../../src/log.js';
 import { createQuickMaker } from './fast-certificates.js';

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { GROUP, SIDECAR_CONTAINER, VOLUME } from '../../src/names.js';
-import { waitFor, type KubernetesObject } from './api.js';
+import { type KubernetesObject, waitFor } from './api.js';
 import { TENANT_ID } from './azure.js';
 import type { Cluster } from './cluster.test.js';
 import { addNamespace, buildPod, removeNamespace, run, waitForEnd } from './installation.js';

@@ -7,8 +7,8 @@
  */
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { connectApi, type Api } from './api.js';
-import { startAzure, type Azure } from './azure.js';
+import { type Api, connectApi } from './api.js';
+import { type Azure, startAzure } from './azure.js';
 import { azureWebhookCases } from './azure-webhook-cases.js';
 import { disturbanceCases } from './disturbance-cases.js';
 import { firstInstallCases } from './first-install-cases.js';

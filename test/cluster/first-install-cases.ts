@@ -15,7 +15,7 @@ import {
   SECRET,
   SYSTEM_NAMESPACE,
 } from './installation.js';
-import { buildSmallPod, isInjected, startLoad, type LoadResult } from './load.js';
+import { buildSmallPod, isInjected, type LoadResult, startLoad } from './load.js';
 
 const NAMESPACE = 'ado-git-first';
 const REPLICAS = 5;

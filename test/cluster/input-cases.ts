@@ -1,7 +1,7 @@
 /** What people get wrong, as the API server hands it on: refusals, warnings, Events; and what is gone after the uninstall. */
 import type { Test } from 'tap';
 import { INJECT, WEBHOOK_NAME, WRITTEN_ANNOTATION } from '../../src/names.js';
-import { waitFor, type ApiAnswer } from './api.js';
+import { type ApiAnswer, waitFor } from './api.js';
 import { CLIENT_ID } from './azure.js';
 import type { Cluster } from './cluster.test.js';
 import {

@@ -1,10 +1,10 @@
 /** The product in the cluster: image, chart, namespaces and service accounts that it serves. */
 import { spawn } from 'node:child_process';
-import { text } from 'node:stream/consumers';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { INJECT, USE_LABEL, WEBHOOK_NAME } from '../../src/names.js';
-import { waitFor, type Api, type KubernetesObject } from './api.js';
-import { CLIENT_ID, TENANT_ID, type Azure } from './azure.js';
+import { type Api, type KubernetesObject, waitFor } from './api.js';
+import { type Azure, CLIENT_ID, TENANT_ID } from './azure.js';
 
 const ROOT = join(import.meta.dirname, '../..');
 export const CHART = join(ROOT, 'charts/ado-git-identity');

@@ -1,6 +1,6 @@
 /** In the pod: users, security profiles, quotas, classes of service; and a sidecar that is killed. */
 import type { Test } from 'tap';
-import { waitFor, type KubernetesObject } from './api.js';
+import { type KubernetesObject, waitFor } from './api.js';
 import type { Cluster } from './cluster.test.js';
 import { addNamespace, buildPod, removeNamespace, run, waitForEnd, type Workload } from './installation.js';
 import { percentile } from './load.js';

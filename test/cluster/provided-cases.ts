@@ -1,10 +1,10 @@
 /** Certificates that somebody else makes, mounted from a Secret: another authority takes over without a failed admission. */
-import type { KeyedCertificate } from '../../src/certificates/pair.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { createAuthority, issueCertificate } from '../../src/certificates/authority.js';
+import type { KeyedCertificate } from '../../src/certificates/pair.js';
 import { webhookHost } from '../../src/names.js';
-import { waitFor, type Api } from './api.js';
+import { type Api, waitFor } from './api.js';
 import type { Cluster } from './cluster.test.js';
 import { addNamespace, install, removeNamespace, SYSTEM_NAMESPACE, uninstall, WEBHOOK_PODS } from './installation.js';
 import { startLoad } from './load.js';

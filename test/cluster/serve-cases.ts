@@ -1,6 +1,6 @@
 /** Pods of every kind clone, push, fetch LFS objects and go to a second organization. */
 import type { Test } from 'tap';
-import { waitFor, type KubernetesObject } from './api.js';
+import { type KubernetesObject, waitFor } from './api.js';
 import type { Cluster } from './cluster.test.js';
 import { addNamespace, buildPod, buildTemplate, removeNamespace, waitForEnd, type Workload } from './installation.js';
 

@@ -1,6 +1,6 @@
 /** How long a pod takes from its creation to the start of its app: without us, with an empty native sidecar, and with ours. */
 import type { Test } from 'tap';
-import { waitFor, type KubernetesObject } from './api.js';
+import { type KubernetesObject, waitFor } from './api.js';
 import type { Cluster } from './cluster.test.js';
 import { addNamespace, buildPod, IMAGE, removeNamespace } from './installation.js';
 import { percentile } from './load.js';

@@ -1,7 +1,7 @@
 /** The kubelet replaces a projected service account token while the pod runs: the sidecar exchanges the new one. */
 import type { Test } from 'tap';
 import { INJECT, VOLUME } from '../../src/names.js';
-import { waitFor, type KubernetesObject } from './api.js';
+import { type KubernetesObject, waitFor } from './api.js';
 import { ROTATED_CLIENT_ID } from './azure.js';
 import type { Cluster } from './cluster.test.js';
 import { addNamespace, buildPod, removeNamespace } from './installation.js';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { applyPatch } from 'rfc6902';
 import t from 'tap';
-import { injectPod, STANDARD_DEFAULTS, uninjectPod, type Defaults, type Outcome } from '../../src/inject/index.js';
+import { type Defaults, injectPod, type Outcome, STANDARD_DEFAULTS, uninjectPod } from '../../src/inject/index.js';
 import { ANNOTATION, SIDECAR_CONTAINER, VOLUME } from '../../src/names.js';
 
 const RUNS = { numRuns: 400 };

@@ -1,19 +1,19 @@
 /** The rules of the contract, a table of cases each. */
 import t from 'tap';
 import {
+  type Defaults,
   DENIED_REASONS,
   hasIdentity,
   injectPod,
   keepAnnotations,
   LASTING_REASONS,
+  type Outcome,
   PASSING_REASONS,
+  type Reason,
+  type ServiceAccountLookup,
   serviceAccountOf,
   SKIP_REASONS,
   STANDARD_DEFAULTS,
-  type Defaults,
-  type Outcome,
-  type Reason,
-  type ServiceAccountLookup,
 } from '../../src/inject/index.js';
 import { ANNOTATION, INJECT, USE_LABEL } from '../../src/names.js';
 

@@ -12,10 +12,10 @@ import {
   CREDENTIAL_FILE,
   findFreePort,
   makeWorld,
+  type Sidecar,
   SUBJECT,
   TENANT,
   until,
-  type Sidecar,
   type World,
 } from '../support/sidecar-fixture.js';
 

@@ -1,15 +1,15 @@
 /** A world for the real sidecar: a cluster's issuer, a strict Entra, a state directory, and the process itself. */
-import type { KeyedCertificate } from '../../src/certificates/pair.js';
-import { spawn, type ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { request, type IncomingHttpHeaders } from 'node:http';
-import { createServer, type AddressInfo } from 'node:net';
+import { type IncomingHttpHeaders, request } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { createAuthority, issueCertificate } from '../../src/certificates/authority.js';
+import type { KeyedCertificate } from '../../src/certificates/pair.js';
 import {
   createTokenIssuer,
   type EntraEmulator,

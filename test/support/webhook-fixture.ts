@@ -1,5 +1,4 @@
 /** What the webhook's tests share: a certificate authority, the stand-in API with its kubeconfig, reviews, requests. */
-import type { KeyedCertificate } from '../../src/certificates/pair.js';
 import { Buffer } from 'node:buffer';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import * as http from 'node:http';
@@ -7,6 +6,7 @@ import * as https from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createAuthority, issueCertificate } from '../../src/certificates/authority.js';
+import type { KeyedCertificate } from '../../src/certificates/pair.js';
 import type { Operation } from '../../src/inject/index.js';
 import { webhookHost } from '../../src/names.js';
 

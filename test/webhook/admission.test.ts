@@ -1,19 +1,20 @@
 /** Reviews over real TLS: what is answered to which, and what the server does with what is no review. */
-import * as https from 'node:https';
-import { connect as connectTls } from 'node:tls';
 import { once } from 'node:events';
+import * as https from 'node:https';
 import { request as httpsRequest } from 'node:https';
+import { connect as connectTls } from 'node:tls';
 import t, { type Test } from 'tap';
 import type { Outcome, ServiceAccountLookup } from '../../src/inject/index.js';
 import { STANDARD_DEFAULTS } from '../../src/inject/settings.js';
 import { createLogger } from '../../src/log.js';
-import { createAdmission, type Admit } from '../../src/webhook/admission.js';
+import { type Admit, createAdmission } from '../../src/webhook/admission.js';
+import { type AdmissionRequest, encodeOutcome, writeWarning } from '../../src/webhook/admission-review.js';
 import { closeServer, listen } from '../../src/webhook/listen.js';
-import type { Limits } from '../../src/webhook/overload.js';
 import { createMetrics } from '../../src/webhook/metrics.js';
-import { encodeOutcome, writeWarning, type AdmissionRequest } from '../../src/webhook/admission-review.js';
+import type { Limits } from '../../src/webhook/overload.js';
 import { createApp } from '../../src/webhook/server.js';
 import {
+  type Answer,
   CLIENT_ID,
   createPki,
   createPod,
@@ -21,9 +22,8 @@ import {
   IDENTITY,
   readResponse,
   request,
-  TENANT_ID,
-  type Answer,
   type RequestOptions,
+  TENANT_ID,
 } from '../support/webhook-fixture.js';
 
 const pki = await createPki();

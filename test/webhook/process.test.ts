@@ -3,13 +3,15 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import * as https from 'node:https';
-import { createServer, type AddressInfo } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import t from 'tap';
 import { type ServiceAccountApi, startServiceAccountApi } from '../../src/emulators/index.js';
 import { runWebhook } from '../../src/webhook/run.js';
+import { bareNode } from '../support/node-command.js';
 import {
+  type Answer,
   createDirectory,
   createPki,
   createPod,
@@ -21,9 +23,7 @@ import {
   TENANT_ID,
   until,
   writeKubeconfig,
-  type Answer,
 } from '../support/webhook-fixture.js';
-import { bareNode } from '../support/node-command.js';
 
 const PROGRAM = resolve(import.meta.dirname, '../../dist/webhook.cjs');
 const TOKEN = 'token-of-the-webhook';

@@ -1,8 +1,8 @@
 /** Makes what a step of `plan.ts` asks for: keys and certificates, and with them what is to stand in the Secret. */
 import { WEBHOOK_NAME } from '../../names.js';
 import type { createAuthority, issueCertificate } from '../authority.js';
-import { describeAuthority, describeLeaf, type Authority, type KeyMaterial, type Leaf } from './key-material.js';
-import { promoteNext, replaceAuthority, type RotationSettings, type Action } from './plan.js';
+import { type Authority, describeAuthority, describeLeaf, type KeyMaterial, type Leaf } from './key-material.js';
+import { type Action, promoteNext, replaceAuthority, type RotationSettings } from './plan.js';
 
 /** Who makes keys and signs. */
 export interface CertificateMaker {

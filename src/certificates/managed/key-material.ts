@@ -2,9 +2,9 @@
  * What the webhook's Secret holds in managed mode: the authority that issues, the certificate in use, the one that comes
  * next, and the authorities that stay in the caBundle until what they issued has ended.
  */
-import { checkPair, type KeyedCertificate } from '../pair.js';
 import { X509Certificate } from 'node:crypto';
 import { describeError, ProductError } from '../../errors.js';
+import { checkPair, type KeyedCertificate } from '../pair.js';
 
 /** An authority that issues no more, and stays in the caBundle while something that it issued may be served. */
 export interface Retiring {

@@ -7,10 +7,10 @@
  */
 import { X509Certificate } from 'node:crypto';
 import {
-  listAuthorities,
   type Authority,
   type KeyMaterial,
   type Leaf,
+  listAuthorities,
   type PartialKeyMaterial,
   type Retiring,
 } from './key-material.js';

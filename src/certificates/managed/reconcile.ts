@@ -2,17 +2,17 @@
  * One look at the caBundle and at the Secret, and at most one step forward (`plan.ts` says which); the caBundle is put
  * back where it is not what it should be.
  */
-import type { KeyedCertificate } from '../pair.js';
 import { ProductError } from '../../errors.js';
-import type { Logger } from '../../log.js';
-import { webhookHost, WEBHOOK_NAME } from '../../names.js';
 import type { ObjectsApi } from '../../kubernetes/answer.js';
-import { createCaBundle, type Configuration } from '../webhook-configuration.js';
-import { listAuthorities, type KeyMaterial, type Leaf } from './key-material.js';
+import type { Logger } from '../../log.js';
+import { WEBHOOK_NAME, webhookHost } from '../../names.js';
+import type { KeyedCertificate } from '../pair.js';
 import { createProblemLog } from '../problem-log.js';
-import { chooseLeaf, plan, FIRST_USE_MS, trustedForMs, observeBundle } from './plan.js';
-import type { RotationSettings, ObservedBundle, Action, PlanInput } from './plan.js';
-import { needsKeys, execute, type CertificateMaker } from './actions.js';
+import { type Configuration, createCaBundle } from '../webhook-configuration.js';
+import { type CertificateMaker, execute, needsKeys } from './actions.js';
+import { type KeyMaterial, type Leaf, listAuthorities } from './key-material.js';
+import type { Action, ObservedBundle, PlanInput, RotationSettings } from './plan.js';
+import { chooseLeaf, FIRST_USE_MS, observeBundle, plan, trustedForMs } from './plan.js';
 import { createSecretStore, type SecretRead } from './secret-store.js';
 
 /** What of it becomes metrics. */

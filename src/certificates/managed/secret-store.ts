@@ -3,17 +3,17 @@
  * field manager for each replica and without force: of several that start at once the API server lets one have its way,
  * and that is the election. Later writes carry the resourceVersion that was read.
  */
-import { PRODUCT, ROTATE_ANNOTATION, WEBHOOK_NAME } from '../../names.js';
 import {
   API_TIMEOUT_MS,
+  type ApiAnswer,
   judgeWrite,
+  type ObjectsApi,
   quote,
   refusal,
-  type ApiAnswer,
-  type ObjectsApi,
   type Written,
 } from '../../kubernetes/answer.js';
-import { asKeyMaterial, readKeyMaterial, writeData, type KeyMaterial } from './key-material.js';
+import { PRODUCT, ROTATE_ANNOTATION, WEBHOOK_NAME } from '../../names.js';
+import { asKeyMaterial, type KeyMaterial, readKeyMaterial, writeData } from './key-material.js';
 import type { SecretView } from './plan.js';
 
 /** The object with which the Secret goes: cluster-scoped, so that it may own objects in any namespace. */

@@ -2,15 +2,15 @@
  * Certificates of our own: a look at the Secret and the caBundle every few seconds, and what is served follows. Any number
  * of replicas do so at once.
  */
-import type { KeyedCertificate } from '../pair.js';
 import type { ProductError } from '../../errors.js';
 import { WEBHOOK_NAME } from '../../names.js';
 import { createAuthority, issueCertificate } from '../authority.js';
-import { createReconciler, type ReconcilerOptions } from './reconcile.js';
+import type { KeyedCertificate } from '../pair.js';
 import type { CertificateSource } from '../source.js';
+import { createReconciler, type ReconcilerOptions } from './reconcile.js';
 
-export type { CertificateObserver, ManagedStatus } from './reconcile.js';
 export type { RotationSettings } from './plan.js';
+export type { CertificateObserver, ManagedStatus } from './reconcile.js';
 
 export interface ManagedOptions extends Omit<ReconcilerOptions, 'maker' | 'onChange' | 'onRefusal'> {
   /** Ends early, without an error, when the signal is aborted. */

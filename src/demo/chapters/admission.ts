@@ -1,8 +1,8 @@
 /** First act: a pod is created, and the webhook patches it. */
 import type { Pod } from '../../kubernetes/types.js';
 import { ANNOTATION } from '../../names.js';
+import { type Context, NAMESPACE, patchPod, writePod } from '../context.js';
 import { describePatch, describeValue } from '../format.js';
-import { NAMESPACE, patchPod, writePod, type Context } from '../context.js';
 import { check } from '../steps.js';
 
 /** Returns the patched pod. */

@@ -2,7 +2,7 @@
 import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LFS_CONTENT, type RunningPod } from '../../emulators/index.js';
-import { git, REPOSITORY, runGit, type Context } from '../context.js';
+import { type Context, git, REPOSITORY, runGit } from '../context.js';
 import { check } from '../steps.js';
 
 /** Every clone lands in a folder of its own. */

@@ -1,9 +1,9 @@
 /** Fourth act: what goes wrong in real life, and what git says then. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitFor, waitForToken } from './start.js';
 import { federate, type RunningPod } from '../../emulators/index.js';
-import { createPod, git, IDENTITIES, NAMESPACE, REPOSITORY, runGit, type Context } from '../context.js';
+import { type Context, createPod, git, IDENTITIES, NAMESPACE, REPOSITORY, runGit } from '../context.js';
 import { check, secondsSince } from '../steps.js';
+import { waitFor, waitForToken } from './start.js';
 
 /** Life of the tokens of the account `hasty`, seconds. */
 const SHORT_LIFE = 6;

@@ -3,6 +3,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeJwt } from 'jose';
+import type { RunningPod } from '../../emulators/index.js';
 import type { Pod } from '../../kubernetes/types.js';
 import {
   CONFIG_DIRECTORY,
@@ -12,9 +13,8 @@ import {
   TOKEN_DIRECTORY,
   TOKEN_FILE,
 } from '../../names.js';
-import type { RunningPod } from '../../emulators/index.js';
-import { describeValue } from '../format.js';
 import { CONTAINER, type Context } from '../context.js';
+import { describeValue } from '../format.js';
 import { check, secondsSince } from '../steps.js';
 
 const DEADLINE = 20_000;

@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { devNull } from 'node:os';
 import { join } from 'node:path';
-import { repositoryPath, type Organization } from './server.js';
-import { lfsDirectory } from './lfs.js';
 import { createPrograms } from '../process.js';
+import { lfsDirectory } from './lfs.js';
+import { type Organization, repositoryPath } from './server.js';
 
 type Files = Readonly<Record<string, string>>;
 

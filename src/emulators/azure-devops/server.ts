@@ -2,23 +2,23 @@
  * A strict stand-in for Azure DevOps: real repositories behind its URL shapes, and its real answers to clients that are
  * anonymous, expired, of another tenant, no members, read-only or too many.
  */
-import type { KeyedCertificate } from '../../certificates/pair.js';
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import type { KeyedCertificate } from '../../certificates/pair.js';
+import { type Listening, listenWithTls } from '../network/loopback-server.js';
 import {
+  type Answer,
   pushForbidden,
   repositoryNotFound,
   sendAnswer,
   signInPage,
   tooManyRequests,
   unauthorized,
-  type Answer,
 } from './answers.js';
-import { parseTarget } from './urls.js';
 import { serveGit } from './git-backend.js';
-import { listenWithTls, type Listening } from '../network/loopback-server.js';
 import { lfsDirectory, serveLfs } from './lfs.js';
+import { parseTarget } from './urls.js';
 
 /** What Entra knows of an access token that it has issued. */
 export interface AccessToken {

@@ -1,6 +1,6 @@
 /** Applications of the stand-in for Entra, and which of their federated credentials an assertion matches. */
 import { decodeJwt, type JWTPayload } from 'jose';
-import { refuse, type Refusal } from './refusals.js';
+import { type Refusal, refuse } from './refusals.js';
 
 export interface FederatedCredential {
   readonly issuer: string;

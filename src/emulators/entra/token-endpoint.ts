@@ -2,16 +2,16 @@
  * A strict stand-in for Entra's token endpoint: it takes federated assertions alone, verifies them as Entra does
  * (signature, issuer, subject, audience, time range, lifetime) and refuses with Entra's numbers.
  */
-import type { KeyedCertificate } from '../../certificates/pair.js';
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createLocalJWKSet, errors, jwtVerify, type JSONWebKeySet } from 'jose';
+import { createLocalJWKSet, errors, type JSONWebKeySet, jwtVerify } from 'jose';
+import type { KeyedCertificate } from '../../certificates/pair.js';
 import { AZURE_DEVOPS_APPLICATION_ID } from '../../names.js';
 import type { AccessToken } from '../azure-devops/server.js';
-import { decodeAssertion, matchCredential, type Application, type FederatedCredential } from './assertion.js';
+import { type Listening, listenWithTls } from '../network/loopback-server.js';
+import { type Application, decodeAssertion, type FederatedCredential, matchCredential } from './assertion.js';
 import { answerOutage, type Outage } from './outage.js';
-import { formatRefusal, refuse, type Refusal } from './refusals.js';
-import { listenWithTls, type Listening } from '../network/loopback-server.js';
+import { formatRefusal, type Refusal, refuse } from './refusals.js';
 
 export type { Application, FederatedCredential } from './assertion.js';
 export type { Outage } from './outage.js';

@@ -4,15 +4,15 @@
  * be had on demand.
  * https://kubernetes.io/docs/reference/using-api/api-concepts/
  */
-import type { KeyedCertificate } from '../../certificates/pair.js';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { KeyedCertificate } from '../../certificates/pair.js';
 import { WEBHOOK_ENTRY, WEBHOOK_NAME } from '../../names.js';
 import { listenPlain, listenWithTls } from '../network/loopback-server.js';
 import { readCount, readRequest, type RequestKind } from './api-requests.js';
-import { createAccountStore, Refusal, type Change } from './service-account-store.js';
+import { type Change, createAccountStore, Refusal } from './service-account-store.js';
 
 export interface ServiceAccountApiOptions {
   /** With it the API is served over TLS, without it plainly. */

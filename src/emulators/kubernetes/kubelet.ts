@@ -3,23 +3,23 @@
  * sidecar running as a real process, and runs programs with the environment of its containers.
  */
 import { once } from 'node:events';
+import { get } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Container, Pod, VolumeMount } from '../../kubernetes/types.js';
 import { CONFIG_DIRECTORY, CONFIG_FILE, IMAGE, SIDECAR_CONTAINER, SIDECAR_ENV, SYSTEM_GITCONFIG } from '../../names.js';
-import type { TokenIssuer } from './token-issuer.js';
 import { listen } from '../network/loopback-server.js';
+import type { Programs, RunResult } from '../process.js';
 import {
+  type DownwardApiItem,
   makeContainerRoot,
   translatePaths,
   writeDownwardApi,
   writeVolume,
-  type DownwardApiItem,
 } from './pod-volumes.js';
-import type { Programs, RunResult } from '../process.js';
 import { supervise } from './supervisor.js';
+import type { TokenIssuer } from './token-issuer.js';
 
 export interface KubeletOptions {
   readonly programs: Programs;

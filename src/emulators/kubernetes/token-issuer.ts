@@ -1,6 +1,6 @@
 /** What a cluster does for Entra: it signs service account tokens with a real key and publishes the other half. */
 import { randomUUID } from 'node:crypto';
-import { exportJWK, generateKeyPair, SignJWT, type JSONWebKeySet } from 'jose';
+import { exportJWK, generateKeyPair, type JSONWebKeySet, SignJWT } from 'jose';
 
 export interface ProjectedTokenRequest {
   readonly namespace: string;

@@ -2,7 +2,7 @@
  * The way from real URLs to the stand-ins: an HTTP proxy that leads `CONNECT` tunnels and plain `http://` requests for
  * certain hosts to loopback ports, and refuses all others.
  */
-import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, request as httpRequest, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { listen, type Listening } from './loopback-server.js';
 

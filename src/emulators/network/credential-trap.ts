@@ -1,6 +1,6 @@
 /** A host that must never be given a credential: it asks for one with every answer and records what it got. */
-import type { KeyedCertificate } from '../../certificates/pair.js';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { KeyedCertificate } from '../../certificates/pair.js';
 import { listenPlain, listenWithTls } from './loopback-server.js';
 
 export interface TrappedRequest {

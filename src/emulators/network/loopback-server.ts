@@ -1,9 +1,9 @@
 /** HTTPS and HTTP servers on ephemeral loopback ports, as all stand-ins are. */
-import type { KeyedCertificate } from '../../certificates/pair.js';
 import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Server as NetServer } from 'node:net';
+import type { KeyedCertificate } from '../../certificates/pair.js';
 
 /** A server that listens. */
 export interface Listening {
