@@ -140,7 +140,7 @@ async function startWebhook(source, authority, certificate, count) {
     child.once('exit', (code) => reject(new Error(`dist/webhook.cjs ended with ${code}`)));
     child.stdout.on('data', (chunk) => {
       output += chunk;
-      if (output.includes('the webhook is ready')) resolve();
+      if (output.includes('ready')) resolve();
     });
   });
   await new Promise((resolve) => setTimeout(resolve, 2000));

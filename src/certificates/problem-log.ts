@@ -16,7 +16,7 @@ export function createProblemLog(log: Logger): ProblemLog {
     if (sentence === before) return;
     if (sentence === undefined) {
       current.delete(topic);
-      log.info('what stood in the way of the certificates is over', { was: before });
+      log.info('certificate problem resolved', { was: before });
     } else {
       current.set(topic, sentence);
       log.error(sentence);

@@ -16,7 +16,7 @@ export interface VerifiedSourceOptions {
   /** Rejects where API servers that have this caBundle would refuse the pair. */
   readonly verify: (pair: KeyedCertificate, caBundle: string) => Promise<void>;
   /** After each look that could read the caBundle: whether it verifies what is served. */
-  readonly onVerified: (isInStep: boolean) => void;
+  readonly onVerified: (isValid: boolean) => void;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** Ends early, without an error, when the signal is aborted. */

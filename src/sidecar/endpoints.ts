@@ -35,8 +35,7 @@ export function createEndpoints(keeper: TokenManager): Server {
 }
 
 function reply(request: IncomingMessage, keeper: TokenManager): Reply {
-  if (request.method !== 'GET' && request.method !== 'HEAD')
-    return { status: 405, body: 'GET and HEAD are answered, nothing else.\n' };
+  if (request.method !== 'GET' && request.method !== 'HEAD') return { status: 405, body: 'method not allowed\n' };
   switch (request.url?.replace(/\?.*$/s, '') ?? '') {
     case '/healthz':
       return { status: 200, body: 'ok\n' };
@@ -53,7 +52,7 @@ function reply(request: IncomingMessage, keeper: TokenManager): Reply {
         ? { status: 200, body: keeper.formatStatus(), type: 'application/json' }
         : { status: 403, body: 'The status is shown inside the pod alone, at localhost.\n' };
     default:
-      return { status: 404, body: 'There is nothing here.\n' };
+      return { status: 404, body: 'not found\n' };
   }
 }
 

@@ -55,7 +55,7 @@ async function serve({ writeLog, stop }: SidecarProcess, config: SidecarConfig):
   try {
     await listen(server, config);
     const { identity, port, startup, directory } = config;
-    log.info('the sidecar runs', { version: VERSION, ...identity, port, startup, directory });
+    log.info('started', { version: VERSION, ...identity, port, startup, directory });
     keeper.start();
     await waitForAbort(stop);
   } catch (error) {

@@ -165,7 +165,7 @@ export class TokenManager {
     this.lastSuccessAt = clock.now();
     this.nextAskAt = Math.round(token.endsAt.now - token.renewBeforeEnd);
     this.counts.successes += 1;
-    log.info('Entra gave a token', { expiresAt: toTime(token.endsAt.now), renewAt: toTime(this.nextAskAt) });
+    log.info('token acquired', { expiresAt: toTime(token.endsAt.now), renewAt: toTime(this.nextAskAt) });
   }
 
   private fail(answered: Failure): void {
@@ -193,7 +193,7 @@ export class TokenManager {
     this.expired = { now: this.served.endsAt.now, elapsed: clock.elapsed() };
     this.served = undefined;
     this.failuresInRow = 0;
-    log.error('the token has ended and there is no new one', { endedAt: toTime(this.expired.now) });
+    log.error('token expired, no new token yet', { endedAt: toTime(this.expired.now) });
   }
 
   /** Brings the files in line with what is known; the state goes before the removal, so that its reader never misses the file. */

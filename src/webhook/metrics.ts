@@ -8,7 +8,7 @@ import type { LiveReadResult } from './service-account-lookup.js';
 
 export interface Metrics {
   /** Called where the caBundle is looked at: elsewhere the series would stand at 0 and alarm. Returns what is told of each look. */
-  readonly observeCaBundle: () => (isInStep: boolean) => void;
+  readonly observeCaBundle: () => (isValid: boolean) => void;
   /** Called where certificates are managed. */
   readonly observeManagedCertificates: () => CertificateObserver;
   readonly registry: Registry;
@@ -79,11 +79,11 @@ export function createMetrics({ now, countServiceAccounts, countInFlight, isRead
     'result',
   );
   const certificateStart = gauge(
-    'certificate_start_timestamp_seconds',
+    'certificate_not_before_timestamp_seconds',
     'Begin of validity of the certificate that is served.',
   );
   const certificateEnd = gauge(
-    'certificate_expiry_timestamp_seconds',
+    'certificate_not_after_timestamp_seconds',
     'End of validity of the certificate that is served.',
   );
   const reloads = counter(
@@ -93,9 +93,12 @@ export function createMetrics({ now, countServiceAccounts, countInFlight, isRead
   );
   const events = counter('events_total', 'Kubernetes Events on the owners of pods that were not injected.', 'result');
   isSynced.set(0);
-  const observeCaBundle = (): ((isInStep: boolean) => void) => {
-    const inStep = gauge('ca_bundle_in_step', '1 while the caBundle of the webhook configuration is what it must be.');
-    return (isInStep) => inStep.set(isInStep ? 1 : 0);
+  const observeCaBundle = (): ((isValid: boolean) => void) => {
+    const bundleValid = gauge(
+      'ca_bundle_valid',
+      '1 while the caBundle of the webhook configuration is what it must be.',
+    );
+    return (isValid) => bundleValid.set(isValid ? 1 : 0);
   };
 
   return {
@@ -114,17 +117,17 @@ export function createMetrics({ now, countServiceAccounts, countInFlight, isRead
     observeCaBundle,
     observeManagedCertificates: () => {
       const authorityEnd = gauge(
-        'authority_expiry_timestamp_seconds',
+        'authority_not_after_timestamp_seconds',
         'End of validity of the managed authority that issues.',
       );
-      const lookAtBundle = observeCaBundle();
+      const setBundleValid = observeCaBundle();
       const rotations = counter('rotations_total', 'Managed certificates that this replica has put into use.', 'kind');
       const repairs = counter('repairs_total', 'What others had undone and was put back.', 'object');
       return {
         rotated: (kind) => rotations.inc({ kind }),
         repaired: (object) => repairs.inc({ object }),
-        reconciled: ({ authorityEnd: end, isBundleInStep }) => {
-          lookAtBundle(isBundleInStep);
+        reconciled: ({ authorityEnd: end, isBundleValid }) => {
+          setBundleValid(isBundleValid);
           if (end !== undefined) authorityEnd.set(end / 1000);
         },
       };

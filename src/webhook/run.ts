@@ -57,7 +57,7 @@ async function serve({ writeLog, stop }: WebhookProcess, config: WebhookConfig):
     const cache = createServiceAccountCache();
     const conditions: Condition[] = ['listening', 'service-accounts'];
     if (config.tls.namespace !== undefined) conditions.push('verified-by-the-api-server');
-    const readiness = createReadiness(conditions, () => log.info('the webhook is ready'));
+    const readiness = createReadiness(conditions, () => log.info('ready'));
     const metrics = createMetrics({
       now,
       countServiceAccounts: () => cache.size,
@@ -111,21 +111,21 @@ async function serveUntilStopped({ app, health, config, readiness, log, stop, ve
     await app.fastify.ready();
     const port = await listen(app.server, config.listenPort, WEBHOOK_ENV.listenPort);
     const healthPort = await listen(health, config.healthPort, WEBHOOK_ENV.healthPort);
-    log.info('the webhook listens', { port, healthPort, version: VERSION });
+    log.info('listening', { port, healthPort, version: VERSION });
     readiness.fulfil('listening');
     void verify(port);
     await waitForAbort(stop);
     const isServing = readiness.missing().length === 0;
     readiness.drain();
     app.closeConnectionsAfterAnswers();
-    log.info('the webhook is asked to end', { drainSeconds: isServing ? config.drainSeconds : 0 });
+    log.info('shutting down', { drainSeconds: isServing ? config.drainSeconds : 0 });
     // Until the endpoints have spread, the API server goes on sending requests here.
     if (isServing) await sleep(config.drainSeconds * 1000);
   } finally {
     await closeServer(app.server, LAST_ANSWERS_MS);
     await closeServer(health, 0);
   }
-  log.info('the webhook has ended');
+  log.info('stopped');
 }
 
 /** Ends early, without an error, when the signal is aborted. */

@@ -66,7 +66,7 @@ export class World {
       observer: {
         rotated: (kind) => events.push(`rotated ${kind}`),
         repaired: (object) => events.push(`repaired ${object}`),
-        reconciled: ({ isBundleInStep }) => events.push(isBundleInStep ? 'in step' : 'out of step'),
+        reconciled: ({ isBundleValid }) => events.push(isBundleValid ? 'valid' : 'invalid'),
       },
       onChange: () => events.push('changed'),
       onRefusal: ({ message }) => events.push(`refused: ${message}`),

@@ -130,7 +130,7 @@ void t.test('tokens are renewed before they end, are adopted after kill -9, and 
   world.entra.goDown({ kind: 'status', status: 503 });
   const asked = world.entra.requests.length;
   sidecar = world.start({ ...changes, ADO_GIT_STARTUP: 'require' });
-  await until('the adopting sidecar', () => sidecar.logs().includes('the sidecar runs'));
+  await until('the adopting sidecar', () => sidecar.logs().includes('"message":"started"'));
   t.equal((await ask(sidecar.port, '/startz')).status, 200, 'an adopted token is a token');
   t.equal(world.read(CREDENTIAL_FILE), left, 'the valid token is adopted');
   t.equal(world.entra.requests.length, asked, 'and Entra is not asked for it');

@@ -117,8 +117,8 @@ function spawnProgram(env: Environment): Run {
 
 /** Waits until it listens. */
 async function waitForPorts(webhook: Run) {
-  await Promise.race([until(() => webhook.find('the webhook listens') !== undefined), webhook.ended]);
-  const { port, healthPort } = webhook.find('the webhook listens') as unknown as { port: number; healthPort: number };
+  await Promise.race([until(() => webhook.find('listening') !== undefined), webhook.ended]);
+  const { port, healthPort } = webhook.find('listening') as unknown as { port: number; healthPort: number };
   return {
     ...webhook,
     port,
@@ -266,8 +266,8 @@ void t.test('it serves over TLS 1.2 and later, and ends in order', async (t) => 
   const webhook = await waitForPorts(spawnProgram(settingsFor(api, { ADO_GIT_DRAIN_SECONDS: '1' })));
   await until(async () => (await webhook.health('/readyz')).status === 200);
   // Its log comes through a pipe, and may come after the answer.
-  await until(() => webhook.find('the webhook is ready') !== undefined);
-  t.match(webhook.find('the webhook is ready'), { level: 'info' });
+  await until(() => webhook.find('ready') !== undefined);
+  t.match(webhook.find('ready'), { level: 'info' });
 
   const agent = new https.Agent({ keepAlive: true, maxSockets: 1 });
   t.teardown(() => agent.destroy());
@@ -292,7 +292,7 @@ void t.test('it serves over TLS 1.2 and later, and ends in order', async (t) => 
   t.match(metrics, /^ado_git_identity_admission_duration_seconds_bucket\{le="0.001"\} \d$/m);
   t.match(metrics, /^ado_git_identity_admission_duration_seconds_bucket\{le="2.5"\} 1$/m);
   t.match(metrics, /^ado_git_identity_service_accounts 1$/m);
-  t.match(metrics, /^ado_git_identity_certificate_expiry_timestamp_seconds 1\d{9}/m);
+  t.match(metrics, /^ado_git_identity_certificate_not_after_timestamp_seconds 1\d{9}/m);
   t.equal((await webhook.health('/healthz')).status, 200);
   t.equal((await webhook.health('/nowhere')).status, 404);
 
@@ -303,7 +303,7 @@ void t.test('it serves over TLS 1.2 and later, and ends in order', async (t) => 
   t.equal(last.headers.connection, 'close', 'and sends the client elsewhere');
   const { code, errors } = await webhook.ended;
   t.same([code, errors], [0, '']);
-  t.match(webhook.lines().at(-1), { message: 'the webhook has ended' });
+  t.match(webhook.lines().at(-1), { message: 'stopped' });
 });
 
 void t.test('it is ready once the cache is filled, and stays so', async (t) => {
@@ -338,9 +338,9 @@ void t.test('a signal before it is ready, and a second one, end it at once', asy
 
   api.misbehave({});
   const impatient = await waitForPorts(spawnProgram(settingsFor(api, { ADO_GIT_DRAIN_SECONDS: '300' })));
-  await until(() => impatient.find('the webhook is ready') !== undefined);
+  await until(() => impatient.find('ready') !== undefined);
   impatient.stop();
-  await until(() => impatient.find('the webhook is asked to end') !== undefined);
+  await until(() => impatient.find('shutting down') !== undefined);
   impatient.stop();
   t.equal((await impatient.ended).code, 1);
 });
@@ -380,7 +380,7 @@ void t.test('a certificate that is swapped as Kubernetes does it is served witho
   t.match((await webhook.health('/metrics')).text, /^ado_git_identity_ready 0$/m);
   api.setCaBundle(pki.authority.certificatePem);
   await until(async () => (await webhook.health('/readyz')).status === 200);
-  await until(async () => /^ado_git_identity_ca_bundle_in_step 1$/m.test((await webhook.health('/metrics')).text));
+  await until(async () => /^ado_git_identity_ca_bundle_valid 1$/m.test((await webhook.health('/metrics')).text));
   t.match((await webhook.health('/metrics')).text, /^ado_git_identity_ready 1$/m);
 
   const second = await pki.issue('second.test');

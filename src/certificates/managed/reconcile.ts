@@ -31,7 +31,7 @@ export interface ManagedStatus {
   /** End of the authority that issues. */
   readonly authorityEnd?: number;
   /** Whether the caBundle was what it should be when it was last read. */
-  readonly isBundleInStep: boolean;
+  readonly isBundleValid: boolean;
 }
 
 export interface ReconcilerOptions {
@@ -82,7 +82,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   let observed: ObservedBundle = { since: new Map(), readAt: 0 };
   let bundle: readonly string[] | undefined;
   let caBundle: string | undefined;
-  let isBundleInStep = false;
+  let isBundleValid = false;
   let isReady = false;
   let refusal: { readonly error: Error; readonly until: number } | undefined;
 
@@ -90,7 +90,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     bundle = undefined;
     const configuration = await caBundleObject.read();
     if (configuration === undefined) {
-      isBundleInStep = false;
+      isBundleValid = false;
       const mend = 'it belongs to the chart: run helm upgrade again';
       throw new ProductError('kubernetes-api', `there is no MutatingWebhookConfiguration ${WEBHOOK_NAME}; ${mend}`);
     }
@@ -177,9 +177,9 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     // What is served must stay verifiable, whatever stands in the Secret now.
     if (served !== undefined && served.end > now()) authorities.push(served.authorityPem);
     const wanted = [...new Set(authorities)];
-    const isInStep =
+    const isValid =
       isClean && wanted.length === certificates.length && wanted.every((pem) => certificates.includes(pem));
-    if (isInStep) return true;
+    if (isValid) return true;
     const written = await caBundleObject.write(configuration, wanted.join(''));
     if (written === 'written' && isReady && served !== undefined && !certificates.includes(served.authorityPem)) {
       observer?.repaired('ca-bundle');
@@ -203,10 +203,10 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     const view = { now: now(), observed, ...dropUndefined({ bundle }) };
     isReady ||= served !== undefined && trustedForMs(view, served) >= FIRST_USE_MS;
     if (configuration !== undefined && written !== 'lost') {
-      isBundleInStep = (await problems.attempt('ca-bundle', () => mendBundle(configuration, holding))) ?? false;
+      isBundleValid = (await problems.attempt('ca-bundle', () => mendBundle(configuration, holding))) ?? false;
     }
     observer?.reconciled({
-      isBundleInStep,
+      isBundleValid,
       ...(served !== undefined && { leafEnd: served.end }),
       ...(lastGood !== undefined && { authorityEnd: lastGood.authority.end }),
     });

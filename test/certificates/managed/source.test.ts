@@ -253,7 +253,7 @@ void t.test('a Secret that someone else made, where owners are guarded', async (
   world.objects.secret = undefined;
   await world.run(LOOK + SECOND, LAGS);
   t.match(world.objects.secret, { metadata: { ownerReferences: [{ kind: 'MutatingWebhookConfiguration' }] } });
-  t.match(world.log.join(''), /is over/);
+  t.match(world.log.join(''), /certificate problem resolved/);
 });
 
 void t.test('installed, uninstalled, installed again', async (t) => {
@@ -261,12 +261,12 @@ void t.test('installed, uninstalled, installed again', async (t) => {
   world.objects.forbidden.add('get configuration');
   await world.run(MINUTE);
   const lastEvents = (): (string | undefined)[] => world.replicas.map(({ events }) => events.at(-1));
-  t.strictSame(lastEvents(), ['in step', 'in step'], 'a caBundle that can not be read is not taken for undone');
+  t.strictSame(lastEvents(), ['valid', 'valid'], 'a caBundle that can not be read is not taken for undone');
   world.objects.forbidden.clear();
   world.objects.removeConfiguration();
   world.objects.collectGarbage();
   await world.run(MINUTE);
-  t.strictSame(lastEvents(), ['out of step', 'out of step'], 'one that is gone is');
+  t.strictSame(lastEvents(), ['invalid', 'invalid'], 'one that is gone is');
   t.equal(world.objects.secret, undefined, 'nothing is left behind');
   t.match(world.log.join(''), /there is no MutatingWebhookConfiguration/);
   world.objects.addConfiguration();
