@@ -2,6 +2,7 @@
 /** The process of `ado-git-identity COMMAND`; under the name `kubectl-ado_git` also of `kubectl ado-git`. */
 import { describeError, ProductError } from '../errors.js';
 import { PRODUCT } from '../names.js';
+import { listenToSignals } from '../signals.js';
 import { VERSION } from '../version.js';
 import type { CommandIo } from './io.js';
 
@@ -107,18 +108,6 @@ async function readStandardInput(): Promise<string> {
   return text;
 }
 
-function listenToSignals(): AbortSignal {
-  const stop = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      // Who asks twice does not want to wait for an orderly end.
-      if (stop.signal.aborted) process.exit(1);
-      stop.abort();
-    });
-  }
-  return stop.signal;
-}
-
 // A reader that leaves early (head, less) is no failure of ours.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
@@ -127,7 +116,7 @@ void main(process.argv.slice(2), {
   stderr: (text) => process.stderr.write(text),
   stdin: readStandardInput,
   env: process.env,
-  stopSignal: listenToSignals,
+  stopSignal: () => listenToSignals(process),
   isTerminal: process.stdout.isTTY,
 })
   .catch((error: unknown) => {

@@ -1,5 +1,6 @@
 /** The process of `dist/sidecar.cjs`: environment, arguments, streams and signals. */
 import { PRODUCT } from '../names.js';
+import { listenToSignals } from '../signals.js';
 import { VERSION } from '../version.js';
 import { probe, PROBES } from './probe.js';
 import { runSidecar } from './run.js';
@@ -26,13 +27,11 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 async function run(): Promise<number> {
-  const stop = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
   return await runSidecar({
     env: process.env,
     writeLog: (lines) => process.stdout.write(lines),
     writeError: (lines) => process.stderr.write(lines),
-    stop: stop.signal,
+    stop: listenToSignals(process),
   });
 }
 

@@ -1,16 +1,8 @@
 /** The webhook's process: environment, streams and signals. */
+import { listenToSignals } from '../signals.js';
 import { runWebhook } from './run.js';
 
-const stop = new AbortController();
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  process.on(signal, () => {
-    // Who asks twice does not want to wait for the drain.
-    if (stop.signal.aborted) process.exit(1);
-    stop.abort();
-  });
-}
-
-// Whoever reads the log may go away; pods are admitted all the same.
+// Keep serving when the log's reader closes the pipe.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 
 // No top-level await: the bundle is CommonJS.
@@ -18,7 +10,7 @@ void runWebhook({
   env: process.env,
   writeLog: (lines) => process.stdout.write(lines),
   writeError: (lines) => process.stderr.write(lines),
-  stop: stop.signal,
+  stop: listenToSignals(process),
 }).then((code) => {
   process.exitCode = code;
 });
