@@ -1,26 +1,29 @@
 /**
- * The catalogue of stable error codes. What is refused at admission has its own closed list of reasons
- * (`inject/reasons.ts`), and what Entra answers its own catalogue (`entra/aadsts.ts`).
+ * The catalogue of stable error codes, with the exit codes of programs that end by them. What is refused at admission has a
+ * closed list of reasons of its own (`inject/reasons.ts`), and so have Entra's answers (`entra/aadsts.ts`). PURE.
  */
-export const ERROR_CODES = [
-  /** An environment variable, flag or file that a program starts with is wrong. */
-  'configuration',
-  /** Words of a command line that the command does not take. */
-  'usage',
-  /** A certificate or key can't be read, parsed or used together. */
-  'certificate',
-  /** An AdmissionReview can't be read. */
-  'review',
-  /** A document that a command was given can't be read. */
-  'document',
-  /** The Kubernetes API server did not answer, or not in time. */
-  'kubernetes-api',
-  /** A port or socket can't be listened on. */
-  'listen',
-] as const;
-export type ErrorCode = (typeof ERROR_CODES)[number];
 
-/** Base of all errors that this program raises on purpose; its message is a sentence for people. */
+/** 2: the user must change how the program is called or configured. 1: it could not run, or did not do all of its work. */
+export const EXIT_CODES = {
+  /** An environment variable, flag or file that a program starts with is wrong. */
+  configuration: 2,
+  /** Words of a command line that the command does not take. */
+  usage: 2,
+  /** A certificate or key can't be read, parsed or used together. */
+  certificate: 2,
+  /** A document that a command was given can't be read. */
+  document: 1,
+  /** A file that a command makes can't be written. */
+  output: 1,
+  /** The Kubernetes API server did not answer, not in time, or with a refusal. */
+  'kubernetes-api': 1,
+  /** A port or socket can't be listened on. */
+  listen: 1,
+} as const;
+
+export type ErrorCode = keyof typeof EXIT_CODES;
+
+/** Base of all errors that a program raises on purpose; its message is a sentence for people. */
 export class ProductError extends Error {
   readonly code: ErrorCode;
 
@@ -31,7 +34,7 @@ export class ProductError extends Error {
   }
 }
 
-/** All that is wrong with a program's configuration, a sentence each; the program ends with exit code 2. */
+/** All that is wrong with a program's configuration, a sentence each. */
 export class ConfigurationError extends ProductError {
   readonly problems: readonly string[];
 
@@ -42,15 +45,28 @@ export class ConfigurationError extends ProductError {
   }
 }
 
-/** A text of whatever was thrown, without a stack. */
+/** The exit code of a program that ends by this error; 1 for an error that nobody expected. */
+export function exitCodeOf(error: unknown): 1 | 2 {
+  return error instanceof ProductError ? EXIT_CODES[error.code] : 1;
+}
+
+/**
+ * Writes why a program ends: a line for each problem, which begins with the program's name.
+ * @returns the exit code.
+ */
+export function reportError(program: string, error: unknown, write: (lines: string) => void): 1 | 2 {
+  const problems = error instanceof ConfigurationError ? error.problems : [describeError(error)];
+  for (const problem of problems) write(`${program}: ${problem}\n`);
+  return exitCodeOf(error);
+}
+
+/** The message of whatever was thrown, without a stack. */
 export function describeError(error: unknown): string {
-  if (error instanceof Error) {
-    const { code } = error as NodeJS.ErrnoException;
-    // An AggregateError (several addresses tried) has an empty message of its own.
-    if (error instanceof AggregateError && error.message === '') {
-      return [...new Set(error.errors.map(describeError))].join('; ');
-    }
-    return error.message === '' ? (code ?? error.name) : error.message;
+  if (!(error instanceof Error)) return String(error);
+  // An AggregateError (several addresses tried) has an empty message of its own.
+  if (error instanceof AggregateError && error.message === '') {
+    return [...new Set(error.errors.map(describeError))].join('; ');
   }
-  return String(error);
+  const { code } = error as NodeJS.ErrnoException;
+  return error.message === '' ? (code ?? error.name) : error.message;
 }

@@ -32,7 +32,7 @@ export async function runCerts(argv: readonly string[], io: CommandIo): Promise<
     await writeCertificates(directory);
   } catch (error) {
     const mend = 'choose another with --directory';
-    throw new ProductError('certificate', `${directory} can't be written: ${describeError(error)}; ${mend}`);
+    throw new ProductError('output', `${directory} can't be written: ${describeError(error)}; ${mend}`);
   }
   io.stdout(
     `${join(directory, 'ca.crt')}, tls.crt and tls.key are valid for ${DAYS} days. Start the webhook with\n` +

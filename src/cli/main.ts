@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The process of `ado-git-identity COMMAND`; under the name `kubectl-ado_git` also of `kubectl ado-git`. */
-import { describeError, ProductError } from '../errors.js';
+import { reportError } from '../errors.js';
 import { PRODUCT } from '../names.js';
 import { listenToSignals } from '../signals.js';
 import { VERSION } from '../version.js';
@@ -119,10 +119,7 @@ void main(process.argv.slice(2), {
   stopSignal: () => listenToSignals(process),
   isTerminal: process.stdout.isTTY,
 })
-  .catch((error: unknown) => {
-    process.stderr.write(`${PRODUCT}: ${describeError(error)}\n`);
-    return error instanceof ProductError && (error.code === 'usage' || error.code === 'configuration') ? 2 : 1;
-  })
+  .catch((error: unknown) => reportError(PRODUCT, error, (lines) => process.stderr.write(lines)))
   .then((code) => {
     process.exitCode = code;
   });

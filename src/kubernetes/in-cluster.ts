@@ -13,7 +13,7 @@ const TOKEN_LIFE_MS = 60_000;
 
 /**
  * @param now milliseconds since 1970.
- * @throws ProductError `kubernetes-api`, naming the file or variable that is missing or wrong.
+ * @throws ProductError `configuration`, naming the file or variable that is missing or wrong.
  */
 export async function connect(settings: ConnectionSettings, now: () => number): Promise<Connection> {
   if (settings.kind === 'pod') return connectInPod(settings, now);
@@ -45,7 +45,7 @@ async function readMounted(name: string): Promise<string> {
     return await readFile(path, 'utf8');
   } catch (error) {
     throw new ProductError(
-      'kubernetes-api',
+      'configuration',
       `${path} can't be read (${describeError(error)}): the webhook's pod needs automountServiceAccountToken`,
       { cause: error },
     );

@@ -7,7 +7,7 @@ import type { Connection } from './connection.js';
 
 /**
  * @param path of a kubeconfig file, or several as kubectl takes them.
- * @throws ProductError `kubernetes-api`, where there is no cluster to be found in it.
+ * @throws ProductError `configuration`, where there is no cluster to be found in it.
  */
 export function connectByKubeconfig(path: string): Connection {
   const config = new KubeConfig();
@@ -21,7 +21,7 @@ export function connectByKubeconfig(path: string): Connection {
     }
   } catch (error) {
     throw new ProductError(
-      'kubernetes-api',
+      'configuration',
       `the kubeconfig ${path} (KUBECONFIG) can't be read: ${describeError(error)}`,
       {
         cause: error,
@@ -31,7 +31,7 @@ export function connectByKubeconfig(path: string): Connection {
   const cluster = config.getCurrentCluster();
   if (cluster === null || !URL.canParse(cluster.server)) {
     throw new ProductError(
-      'kubernetes-api',
+      'configuration',
       `the kubeconfig ${path} (KUBECONFIG) has no current context with a cluster and its server's address: kubectl config use-context NAME`,
     );
   }

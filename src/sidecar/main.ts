@@ -1,4 +1,5 @@
 /** The process of `dist/sidecar.cjs`: environment, arguments, streams and signals. */
+import { reportError } from '../errors.js';
 import { PRODUCT } from '../names.js';
 import { listenToSignals } from '../signals.js';
 import { VERSION } from '../version.js';
@@ -9,7 +10,8 @@ const USAGE = `Usage: sidecar                run beside a workload and keep a to
        sidecar probe NAME     ask the running sidecar: ${PROBES.join(', ')}
 
 Configured by environment variables (ADO_GIT_CLIENT_ID, ADO_GIT_TENANT_ID and more); logs are JSON lines on stdout.
-Exit codes: 0 ended when asked, or the probe holds; 1 it could not run, or the probe does not hold; 2 wrong configuration or usage.
+Exit codes: 0 ended when asked, or the probe succeeded; 1 it could not run, or the probe failed; 2 wrong configuration or
+usage.
 `;
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -20,7 +22,7 @@ async function main(argv: readonly string[]): Promise<number> {
   if (argv.length === 1 && command === '--version') process.stdout.write(`${PRODUCT} ${VERSION}\n`);
   else if (argv.length === 1 && command === '--help') process.stdout.write(USAGE);
   else {
-    process.stderr.write(`sidecar: ${JSON.stringify(argv.join(' '))} is not understood.\n${USAGE}`);
+    writeError(`sidecar: ${JSON.stringify(argv.join(' '))} is not understood.\n${USAGE}`);
     return 2;
   }
   return 0;
@@ -30,10 +32,16 @@ async function run(): Promise<number> {
   return await runSidecar({
     env: process.env,
     writeLog: (lines) => process.stdout.write(lines),
-    writeError: (lines) => process.stderr.write(lines),
+    writeError,
     stop: listenToSignals(process),
   });
 }
 
+function writeError(lines: string): void {
+  process.stderr.write(lines);
+}
+
 // No top-level await: the bundle is CommonJS.
-void main(process.argv.slice(2)).then((code) => process.exit(code));
+void main(process.argv.slice(2))
+  .catch((error: unknown) => reportError('sidecar', error, writeError))
+  .then((code) => process.exit(code));

@@ -1,5 +1,5 @@
 /** The sidecar's life: configuration, what an earlier run left, its port, tokens until it is asked to end. */
-import { ConfigurationError, describeError } from '../errors.js';
+import { describeError, reportError } from '../errors.js';
 import { createLogger } from '../log.js';
 import type { Environment } from '../values/environment.js';
 import { VERSION } from '../version.js';
@@ -23,16 +23,14 @@ export interface SidecarProcess {
 
 /**
  * Runs until it is asked to end.
- * @returns the exit code: 0 when asked to end, 2 for a wrong configuration, 1 where it could not run.
+ * @returns the exit code: 0 when asked to end, else that of the error.
  */
 export async function runSidecar(given: SidecarProcess): Promise<number> {
   try {
     await serve(given, readSidecarConfig(given.env));
     return 0;
   } catch (error) {
-    const problems = error instanceof ConfigurationError ? error.problems : [describeError(error)];
-    for (const problem of problems) given.writeError(`sidecar: ${problem}\n`);
-    return error instanceof ConfigurationError ? 2 : 1;
+    return reportError('sidecar', error, given.writeError);
   }
 }
 

@@ -1,7 +1,7 @@
 /** The webhook's life: settings, certificate, cluster, ports, service, an orderly end. */
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { waitUntilVerified } from '../certificates/verify.js';
-import { ConfigurationError, describeError, ProductError } from '../errors.js';
+import { reportError } from '../errors.js';
 import { createKubernetesApi } from '../kubernetes/client.js';
 import { connect } from '../kubernetes/in-cluster.js';
 import { createLogger, type Logger } from '../log.js';
@@ -35,15 +35,13 @@ export interface WebhookProcess {
 /** So long answers that are under way may take once the drain is over, milliseconds. */
 const LAST_ANSWERS_MS = 5000;
 
-/** @returns the exit code: 0 after an orderly end, 2 for wrong settings or files, 1 where the webhook could not run. */
+/** @returns the exit code: 0 after an orderly end, else that of the error. */
 export async function runWebhook(given: WebhookProcess): Promise<number> {
   try {
     await serve(given, readWebhookConfig(given.env));
     return 0;
   } catch (error) {
-    const problems = error instanceof ConfigurationError ? error.problems : [describeError(error)];
-    for (const problem of problems) given.writeError(`webhook: ${problem}\n`);
-    return error instanceof ProductError && error.code !== 'listen' ? 2 : 1;
+    return reportError('webhook', error, given.writeError);
   }
 }
 
