@@ -55,14 +55,14 @@ void t.test('help, version and exit codes', (t) => {
   t.match(run(['injekt']), { code: 2, messages: '"injekt" is not a command' });
   t.match(run(['inject']), { code: 2, messages: '-f FILE is missing' });
   t.match(run(['inject', '-f', '/nowhere.yaml']), { code: 1, messages: "/nowhere.yaml can't be read" });
-  t.match(run(['inject', '-f', '-', '--client-id', 'me'], POD), {
+  t.match(run(['inject', '-f', '-', '--client-id', 'me', '--authority-host', 'http://x'], POD), {
     code: 2,
-    messages: '--client-id "me" is not a client id',
+    messages:
+      /^ado-git-identity: --client-id "me" is not a client id; [^\n]+\.\nado-git-identity: --authority-host "http:\/\/x" is not an https origin; [^\n]+\.\n$/,
   });
-  t.match(run(['inject', '-f', '-', '--authority-host', 'http://x'], POD), {
-    code: 2,
-    messages: '--authority-host "http://x"',
-  });
+  const withPassword = run(['inject', '-f', '-', '--authority-host', 'https://:secret@x'], POD);
+  t.match(withPassword, { code: 2, messages: '--authority-host is not an https origin' });
+  t.notMatch(withPassword.messages, 'secret');
   t.end();
 });
 

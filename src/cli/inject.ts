@@ -12,8 +12,9 @@ import {
 } from '../inject/index.js';
 import { INJECT, PRODUCT, SYSTEM_NAMESPACES } from '../names.js';
 import { readClientId, readTenantId } from '../values/entra-ids.js';
+import { readOrigin } from '../values/urls.js';
 import { VERSION } from '../version.js';
-import { parseFlags } from './arguments.js';
+import { parseFlags, readFlags } from './arguments.js';
 import type { CommandIo } from './io.js';
 import { findPodTemplates, type PodTemplate, prefixOperations, readField } from './pod-templates.js';
 import { editDocument, type FileDocument, readDocuments } from './yaml-file.js';
@@ -101,33 +102,13 @@ async function load(command: string, file: string | undefined, io: CommandIo): P
 }
 
 function readDefaults(values: Readonly<Record<string, string | undefined>>): Defaults {
-  const check = (flag: string, read: typeof readClientId): string | undefined => {
-    const text = values[flag]?.trim();
-    if (text === undefined || text === '') return undefined;
-    const reading = read(text);
-    if ('value' in reading) return reading.value;
-    throw new ProductError('usage', `--${flag} ${JSON.stringify(text)} ${reading.problem}`);
-  };
-  const clientId = check('client-id', readClientId);
-  const tenantId = check('tenant-id', readTenantId);
-  return {
+  return readFlags(values, ({ read, text }) => ({
     ...STANDARD_DEFAULTS,
-    image: values['image'] ?? `${PRODUCT}:${VERSION}`,
-    ...(clientId !== undefined && { clientId }),
-    ...(tenantId !== undefined && { tenantId }),
-    authorityHost: readAuthorityHost(values['authority-host']),
-  };
-}
-
-function readAuthorityHost(text = STANDARD_DEFAULTS.authorityHost): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol !== 'https:' || url.pathname !== '/' || url.search + url.hash + url.username !== '') {
-    throw new ProductError(
-      'usage',
-      `--authority-host "${text}" is not an https address without a path; write for example ${STANDARD_DEFAULTS.authorityHost}`,
-    );
-  }
-  return url.origin;
+    image: text('--image') ?? `${PRODUCT}:${VERSION}`,
+    clientId: read('--client-id', readClientId),
+    tenantId: read('--tenant-id', readTenantId),
+    authorityHost: read('--authority-host', readOrigin) ?? STANDARD_DEFAULTS.authorityHost,
+  }));
 }
 
 interface Context {

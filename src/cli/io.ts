@@ -1,12 +1,14 @@
-/** What a command is given of the world; `main.ts` alone takes it from the process. */
+/** What a command is given of its process. Only `main.ts` knows the process itself. */
+import type { Environment } from '../values/environment.js';
+
 export interface CommandIo {
   /** Writes the text as it is. */
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;
   /** Everything on standard input, as UTF-8. */
   readonly stdin: () => Promise<string>;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** Aborted on SIGTERM or SIGINT, which from the first call on no longer end the process by themselves. */
+  readonly env: Environment;
+  /** Aborted on SIGTERM or SIGINT. From the call on, these signals no longer end the process by themselves. */
   readonly stopSignal: () => AbortSignal;
   /** Whether standard output is a terminal. */
   readonly isTerminal: boolean;

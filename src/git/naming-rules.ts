@@ -3,23 +3,24 @@
  * Source: "Naming restrictions and conventions" of the Azure DevOps documentation, whose lists of forbidden characters
  * differ between its copies; only those that all of them name are refused here. PURE.
  */
+import type { Reader } from '../values/readers.js';
 
 const ORGANIZATION = /^[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?$/i;
 // eslint-disable-next-line no-control-regex -- control characters are what the rule forbids
 const FORBIDDEN_IN_NAME = /[\u0000-\u001f\u007f-\u009f\ud800-\udfff\\/:*?"<>;#${},+=[\]|]/;
-const RESERVED_NAMES = new Set(
-  (
-    'app_browsers app_code app_data app_globalresources app_localresources app_themes app_webresources bin web.config ' +
-    'aux con nul prn server signalr defaultcollection web com1 com2 com3 com4 com5 com6 com7 com8 com9 com10 ' +
-    'lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9'
-  ).split(' '),
-);
+const RESERVED_NAME =
+  /^(?:app_(?:browsers|code|data|globalresources|localresources|themes|webresources)|bin|web(?:\.config)?|aux|con|nul|prn|server|signalr|defaultcollection|com(?:[1-9]|10)|lpt[1-9])$/i;
 const MAX_NAME_LENGTH = 64;
 
 /** Letters, digits and hyphens, at most 50, a letter or digit at both ends. */
 export function isOrganizationName(text: string): boolean {
   return ORGANIZATION.test(text);
 }
+
+export const readOrganizationName: Reader<string> = (text) =>
+  isOrganizationName(text)
+    ? { value: text }
+    : { problem: 'is not the name of an organization (at most 50 letters, digits and hyphens; no address)' };
 
 /** What is wrong with the name of a project or repository, or `undefined`. Both follow the same rule. */
 export function findNameProblem(text: string): string | undefined {
@@ -28,6 +29,6 @@ export function findNameProblem(text: string): string | undefined {
   if (FORBIDDEN_IN_NAME.test(text)) return 'holds a character that Azure DevOps does not allow in names';
   if (text.trim() !== text) return 'begins or ends with a blank';
   if (/^[_.]|\.$/.test(text)) return 'begins with an underscore or a period, or ends with a period';
-  if (RESERVED_NAMES.has(text.toLowerCase())) return 'is a name that Azure DevOps reserves';
+  if (RESERVED_NAME.test(text)) return 'is a name that Azure DevOps reserves';
   return undefined;
 }

@@ -1,5 +1,5 @@
 /** Reads the value of each annotation into a type that can't be wrong, or says what is wrong and what would be right. PURE. */
-import { findNameProblem, isOrganizationName } from '../git/naming-rules.js';
+import { findNameProblem, isOrganizationName, readOrganizationName } from '../git/naming-rules.js';
 import type { Project } from '../git/remotes.js';
 import type { Quantities } from '../kubernetes/types.js';
 import { LOG_LEVELS, MAX_PORT, MIN_PORT, MODES, STARTUPS, TOKEN_LIFETIME } from '../names.js';
@@ -21,11 +21,6 @@ export type Channel = (typeof CHANNELS)[number];
 const CONTAINER_NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const RESOURCES = ['cpu', 'memory', 'ephemeral-storage'] as const;
 const TRUSTS = ['git', 'go', 'node', 'python', 'java', 'openssl', 'system'] as const;
-
-const readOrganization: Reader<string> = (text) =>
-  isOrganizationName(text)
-    ? { value: text }
-    : { problem: 'is not the name of an organization (at most 50 letters, digits and hyphens; no address)' };
 
 const readProject: Reader<Project> = (text) => {
   const [organization = '', project, ...more] = text.split('/');
@@ -116,7 +111,7 @@ export const READERS = {
   tenantId: readTenantId,
   identities: readList(readIdentity),
   mode: readChoice(MODES),
-  organizations: readList(readOrganization),
+  organizations: readList(readOrganizationName),
   projects: readList(readProject),
   repositories: readList(readRepository),
   access: readChoice(['write', 'read']),

@@ -23,23 +23,23 @@ import { findNearest } from './suggest.js';
 export interface Defaults {
   /** Image reference of the sidecar. */
   readonly image: string;
-  readonly imagePullPolicy?: 'Always' | 'IfNotPresent' | 'Never';
+  readonly imagePullPolicy?: 'Always' | 'IfNotPresent' | 'Never' | undefined;
   /** Names of secrets that are added to the pod's `imagePullSecrets`. */
   readonly pullSecrets: readonly string[];
-  readonly clientId?: string;
-  readonly tenantId?: string;
+  readonly clientId?: string | undefined;
+  readonly tenantId?: string | undefined;
   /** Origin without a trailing slash, such as `https://login.microsoftonline.com`. */
   readonly authorityHost: string;
   readonly port: number;
   /** `null` leaves the field out, as OpenShift wants. */
   readonly runAsUser: number | null;
   readonly resources: SidecarResources;
-  readonly httpsProxy?: string;
-  readonly noProxy?: string;
+  readonly httpsProxy?: string | undefined;
+  readonly noProxy?: string | undefined;
   /** PEM text. */
-  readonly extraCaPem?: string;
+  readonly extraCaPem?: string | undefined;
   /** Name of an optional ConfigMap in each namespace. */
-  readonly extraCaConfigMap?: string;
+  readonly extraCaConfigMap?: string | undefined;
   readonly nodeFlags: readonly string[];
 }
 

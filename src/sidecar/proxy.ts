@@ -1,25 +1,11 @@
-/** `HTTPS_PROXY` and `NO_PROXY`, as curl and Go read them. */
+/** Which servers are reached past the proxy: `NO_PROXY`, as curl and Go read it. */
 import { BlockList, isIP, isIPv6 } from 'node:net';
+import { stripBrackets } from '../values/urls.js';
 
-export interface Proxy {
-  readonly host: string;
-  readonly port: number;
-}
-
-/** A proxy such as `http://proxy.example:3128`, also without the scheme; `undefined` for what it can't be. */
-export function parseProxy(value: string): Proxy | undefined {
-  try {
-    const url = new URL(value.includes('://') ? value : `http://${value}`);
-    const plain =
-      url.username === '' && url.password === '' && url.pathname === '/' && url.search === '' && url.hash === '';
-    if (url.protocol !== 'http:' || !plain) return undefined;
-    return { host: stripBrackets(url.hostname), port: url.port === '' ? 80 : Number(url.port) };
-  } catch {
-    return undefined;
-  }
-}
-
-/** Whether `NO_PROXY` names the target: `*`, `host`, `.suffix`, `*.suffix`, an address or a range of them, each with or without `:port`. */
+/**
+ * Whether `NO_PROXY` names the target: as `*`, `host`, `.suffix`, `*.suffix`, an address or a range of addresses, each
+ * with or without `:port`.
+ */
 export function bypassesProxy(noProxy: string, target: URL): boolean {
   const host = stripBrackets(target.hostname).toLowerCase();
   const port = target.port === '' ? '443' : target.port;
@@ -45,8 +31,4 @@ function isInRange(range: string, host: string): boolean {
   const list = new BlockList();
   list.addSubnet(network, Number(bits), family);
   return list.check(host, family);
-}
-
-function stripBrackets(host: string): string {
-  return host.replace(/^\[|\]$/g, '');
 }

@@ -7,7 +7,8 @@ import { createLocalFailure } from '../entra/failure.js';
 import { buildTokenRequest, type TokenRequest } from '../entra/request.js';
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
-import { checkAuthorities, type ExtraCa, type SidecarConfig } from './config.js';
+import { readCertificates } from '../values/certificates.js';
+import type { ExtraCa, SidecarConfig } from './config.js';
 import { readText } from './state-directory.js';
 
 /** Milliseconds for one exchange, from the connection to the last byte. */
@@ -85,9 +86,9 @@ function readAuthorities(path: string): Authorities {
   try {
     const pem = readText(path, MAX_AUTHORITIES_BYTES);
     if (pem === undefined) return { problem: `${path} is not there` };
-    checkAuthorities(pem);
-    return { pem };
+    const reading = readCertificates(pem);
+    return 'value' in reading ? { pem } : { problem: `${path} ${reading.problem}` };
   } catch (error) {
-    return { problem: `${path} holds no PEM certificate that can be read (${describeError(error)})` };
+    return { problem: `${path} can't be read (${describeError(error)})` };
   }
 }

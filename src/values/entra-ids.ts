@@ -1,4 +1,4 @@
-/** The ids by which Entra knows applications and tenants. */
+/** The ids by which Entra knows applications and tenants. PURE. */
 import type { Reader } from './readers.js';
 
 const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;

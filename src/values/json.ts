@@ -1,6 +1,6 @@
-/** JSON from outside. */
+/** JSON from outside. PURE. */
 
-/** An object as JSON has it: no list, and not null. */
+/** A JSON object: neither an array nor null. */
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,15 +1,18 @@
-/** Readers of values from outside: each gives a value that can't be wrong, or says what is wrong and what would be right. */
+/** Readers of values from outside: each returns a value that can't be wrong, or says what is wrong and what would be right. PURE. */
 import { joinWords, quote } from './text.js';
 
-/** A value, or what is wrong with the text: a clause that follows the quoted text in a sentence, and says what would be right. */
 export type Reading<T> = { readonly value: T } | Problem;
 
 export interface Problem {
+  /** A clause that follows the quoted text in a sentence, and says what would be right. */
   readonly problem: string;
-  /** Where the text is a list: the item that the clause speaks of. */
+  /** Where the text is a list: the item that the clause is about. */
   readonly item?: string;
+  /** The text may hold a secret, and is not shown; the clause must not repeat it. */
+  readonly hidden?: boolean;
 }
 
+/** Reads a text without blanks around it; never throws. */
 export type Reader<T> = (text: string) => Reading<T>;
 
 export function readChoice<T extends string>(choices: readonly T[]): Reader<T> {
@@ -19,14 +22,24 @@ export function readChoice<T extends string>(choices: readonly T[]): Reader<T> {
   };
 }
 
+/** @param what the number is, with its unit: `a port`, `a number of seconds`. */
 export function readWhole(least: number, most: number, what: string): Reader<number> {
   return (text) => {
-    const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+    const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
     return value >= least && value <= most ? { value } : { problem: `is not ${what} from ${least} to ${most}` };
   };
 }
 
-/** A comma-separated list, each item read by itself; blanks around items don't count. */
+/** A word with a meaning of its own, or what the reader accepts. */
+export function readOr<T, U>(word: string, meaning: U, reader: Reader<T>): Reader<T | U> {
+  return (text) => {
+    if (text === word) return { value: meaning };
+    const reading = reader(text);
+    return 'value' in reading ? reading : { ...reading, problem: `${reading.problem}, and not ${quote(word)}` };
+  };
+}
+
+/** Each item is read by itself; blanks around items don't count. */
 export function readList<T>(readItem: Reader<T>, separator = ','): Reader<readonly T[]> {
   return (text) => {
     const values: T[] = [];
@@ -40,7 +53,16 @@ export function readList<T>(readItem: Reader<T>, separator = ','): Reader<readon
   };
 }
 
-/** The text and what is wrong with it: `"a" is not …`, or `"a,b": "b" is not …`. */
-export function describeProblem(text: string, { problem, item }: Problem): string {
+/** Accepts what the reader accepts, but keeps the text as written: for values that another program will read. */
+export function keepText(reader: Reader<unknown>): Reader<string> {
+  return (text) => {
+    const reading = reader(text);
+    return 'value' in reading ? { value: text } : reading;
+  };
+}
+
+/** The text and what is wrong with it: `"a" is not …`, or `"a,b": "b" is not …`; hidden texts are left out. */
+export function describeProblem(text: string, { problem, item, hidden = false }: Problem): string {
+  if (hidden) return problem;
   return `${quote(text)}${item === undefined ? '' : `: ${quote(item)}`} ${problem}`;
 }

@@ -1,22 +1,22 @@
 /**
- * Texts from outside in sentences: admission comes before validation, so a name or value may have any length and hold
- * anything.
+ * Puts texts from outside into sentences. Admission comes before Kubernetes' validation, so a name or value may have any
+ * length and contain any character. PURE.
  */
 
 const MAX_SHOWN = 80;
 const MAX_LISTED = 10;
 
-/** The text, cut to what fits a sentence. */
+/** The text, cut to a length that fits a sentence. */
 export function truncate(text: string): string {
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN - 3)}...` : text;
 }
 
-/** The text in quotes, with what can't be printed escaped. */
+/** The text in quotes, with line ends and control characters escaped. */
 export function quote(text: string): string {
   return JSON.stringify(truncate(text));
 }
 
-/** `a, b, c`, and how many more where there are many. */
+/** `a, b, c`; of a long list the first names, and how many more there are. */
 export function joinTruncated(names: Iterable<string>): string {
   const all = [...names];
   const shown = all.slice(0, MAX_LISTED).map(truncate).join(', ');

@@ -1,6 +1,5 @@
 /** The webhook's configuration: read from the environment once, checked whole, frozen. */
 import type { RotationSettings } from '../certificates/managed/source.js';
-import { ConfigurationError } from '../errors.js';
 import { type Defaults, readResources, STANDARD_DEFAULTS } from '../inject/index.js';
 import type { ConnectionSettings } from '../kubernetes/connection.js';
 import {
@@ -15,29 +14,21 @@ import {
   TLS_MODES,
   WEBHOOK_ENV,
 } from '../names.js';
+import { readCertificates } from '../values/certificates.js';
 import { readClientId, readTenantId } from '../values/entra-ids.js';
-import {
-  createSettings,
-  type Environment,
-  readFlags,
-  readNumber,
-  readObjectName,
-  readObjectNames,
-  readOrigin,
-  readPem,
-  readProxy,
-  readUser,
-  type Settings,
-} from '../values/environment.js';
-import { readChoice } from '../values/readers.js';
+import { type Environment, readSettings, type SettingReader } from '../values/environment.js';
+import { readNodeFlags, readObjectName, readUserId } from '../values/kubernetes.js';
+import { keepText, readChoice, readList, readWhole } from '../values/readers.js';
+import { readOrigin, readProxy } from '../values/urls.js';
 
 export interface WebhookConfig {
-  /** 0: one that is free, which the log names. */
+  /** 0: a free one, which the log names. */
   readonly listenPort: number;
+  /** As `listenPort`. */
   readonly healthPort: number;
   readonly tls: TlsConfig;
   readonly logLevel: LogLevel;
-  /** Seconds from SIGTERM to the end of service. */
+  /** From SIGTERM to the end of service. */
   readonly drainSeconds: number;
   readonly connection: ConnectionSettings;
   readonly defaults: Defaults;
@@ -49,7 +40,7 @@ export type TlsConfig =
       readonly mode: 'files';
       readonly certificateFile: string;
       readonly keyFile: string;
-      /** Where it runs behind a Service; outside a cluster none. */
+      /** Set where the webhook is behind a Service; undefined outside a cluster. */
       readonly namespace: string | undefined;
     }
   | {
@@ -61,30 +52,32 @@ export type TlsConfig =
 
 const MAX_DAYS = 36_500;
 const MAX_OVERLAP_SECONDS = 86_400;
+const PULL_POLICIES = ['Always', 'IfNotPresent', 'Never'] as const;
 
 /** @throws ConfigurationError with all that is wrong. */
 export function readWebhookConfig(environment: Environment): WebhookConfig {
-  const settings = createSettings(environment);
-  const config: WebhookConfig = {
-    listenPort: settings.read(WEBHOOK_ENV.listenPort, readNumber(0, MAX_PORT)) ?? DEFAULT_LISTEN_PORT,
-    healthPort: settings.read(WEBHOOK_ENV.healthPort, readNumber(0, MAX_PORT)) ?? DEFAULT_HEALTH_PORT,
-    tls: readTls(settings),
-    logLevel: settings.read(WEBHOOK_ENV.logLevel, readChoice(LOG_LEVELS)) ?? 'info',
-    drainSeconds: settings.read(WEBHOOK_ENV.drainSeconds, readNumber(0, DRAIN_SECONDS.max)) ?? DRAIN_SECONDS.default,
-    connection: readConnection(settings),
-    defaults: readDefaults(settings),
-  };
-  if (config.listenPort === config.healthPort && config.listenPort !== 0) {
-    settings.problems.push(
-      `${WEBHOOK_ENV.listenPort} and ${WEBHOOK_ENV.healthPort} are both ${config.listenPort}; they must differ.`,
-    );
-  }
-  if (settings.problems.length > 0) throw new ConfigurationError(settings.problems);
-  return Object.freeze(config);
+  return readSettings(environment, (settings): WebhookConfig => {
+    const { read } = settings;
+    const config: WebhookConfig = {
+      listenPort: read(WEBHOOK_ENV.listenPort, readWhole(0, MAX_PORT, 'a port')) ?? DEFAULT_LISTEN_PORT,
+      healthPort: read(WEBHOOK_ENV.healthPort, readWhole(0, MAX_PORT, 'a port')) ?? DEFAULT_HEALTH_PORT,
+      tls: readTls(settings),
+      logLevel: read(WEBHOOK_ENV.logLevel, readChoice(LOG_LEVELS)) ?? 'info',
+      drainSeconds:
+        read(WEBHOOK_ENV.drainSeconds, readWhole(0, DRAIN_SECONDS.max, 'a number of seconds')) ?? DRAIN_SECONDS.default,
+      connection: readConnection(settings),
+      defaults: readDefaults(settings),
+    };
+    if (config.listenPort === config.healthPort && config.listenPort !== 0) {
+      settings.report(
+        `${WEBHOOK_ENV.listenPort} and ${WEBHOOK_ENV.healthPort} are both ${config.listenPort}; set one of them to another port.`,
+      );
+    }
+    return config;
+  });
 }
 
-function readTls(settings: Settings): TlsConfig {
-  const { read, require } = settings;
+function readTls({ read, require }: SettingReader): TlsConfig {
   const mode = read(WEBHOOK_ENV.tlsMode, readChoice(TLS_MODES)) ?? 'files';
   if (mode === 'files') {
     return {
@@ -94,62 +87,49 @@ function readTls(settings: Settings): TlsConfig {
       namespace: read(WEBHOOK_ENV.namespace, readObjectName),
     };
   }
+  const readDays = readWhole(1, MAX_DAYS, 'a number of days');
+  const readOverlap = readWhole(0, MAX_OVERLAP_SECONDS, 'a number of seconds');
   return {
     mode,
-    namespace: require(WEBHOOK_ENV.namespace, 'the namespace in which the webhook runs'),
-    podName: require(WEBHOOK_ENV.podName, 'the name of its pod'),
+    namespace: require(WEBHOOK_ENV.namespace, 'the namespace in which the webhook runs', readObjectName),
+    podName: require(WEBHOOK_ENV.podName, 'the name of the pod in which the webhook runs', readObjectName),
     rotation: {
-      caDays: read(WEBHOOK_ENV.caDays, readNumber(1, MAX_DAYS)) ?? MANAGED_TLS.caDays,
-      leafDays: read(WEBHOOK_ENV.leafDays, readNumber(1, MAX_DAYS)) ?? MANAGED_TLS.leafDays,
-      overlapSeconds:
-        read(WEBHOOK_ENV.overlapSeconds, readNumber(0, MAX_OVERLAP_SECONDS)) ?? MANAGED_TLS.overlapSeconds,
+      caDays: read(WEBHOOK_ENV.caDays, readDays) ?? MANAGED_TLS.caDays,
+      leafDays: read(WEBHOOK_ENV.leafDays, readDays) ?? MANAGED_TLS.leafDays,
+      overlapSeconds: read(WEBHOOK_ENV.overlapSeconds, readOverlap) ?? MANAGED_TLS.overlapSeconds,
     },
   };
 }
 
-function readConnection(settings: Settings): ConnectionSettings {
-  const kubeconfig = settings.text(WEBHOOK_ENV.kubeconfig);
-  const serviceHost = settings.text(WEBHOOK_ENV.serviceHost);
-  const servicePort = settings.text(WEBHOOK_ENV.servicePort);
+function readConnection({ text, report }: SettingReader): ConnectionSettings {
+  const kubeconfig = text(WEBHOOK_ENV.kubeconfig);
+  const serviceHost = text(WEBHOOK_ENV.serviceHost);
+  const servicePort = text(WEBHOOK_ENV.servicePort);
   if (kubeconfig !== undefined) return { kind: 'kubeconfig', path: kubeconfig };
   if (serviceHost !== undefined && servicePort !== undefined) return { kind: 'pod', serviceHost, servicePort };
-  settings.problems.push(
-    `${WEBHOOK_ENV.kubeconfig} is missing, and this is no pod in a cluster; set it to the path of a kubeconfig file.`,
+  report(
+    `${WEBHOOK_ENV.kubeconfig} is missing, and the webhook does not run in a cluster; set it to the path of a kubeconfig file.`,
   );
   return { kind: 'kubeconfig', path: '' };
 }
 
-function readDefaults(settings: Settings): Defaults {
+function readDefaults({ read, require, text }: SettingReader): Defaults {
   const standard = STANDARD_DEFAULTS;
-  const { read } = settings;
-  const runAsUser = read(WEBHOOK_ENV.sidecarRunAsUser, readUser);
-  const optional = {
-    imagePullPolicy: read(WEBHOOK_ENV.sidecarPullPolicy, readChoice(['Always', 'IfNotPresent', 'Never'] as const)),
+  const runAsUser = read(WEBHOOK_ENV.sidecarRunAsUser, readUserId);
+  return {
+    image: require(WEBHOOK_ENV.sidecarImage, "the sidecar's image, such as registry.example/ado-git-identity:1.0.0"),
+    imagePullPolicy: read(WEBHOOK_ENV.sidecarPullPolicy, readChoice(PULL_POLICIES)),
+    pullSecrets: read(WEBHOOK_ENV.sidecarPullSecrets, readList(readObjectName)) ?? standard.pullSecrets,
     clientId: read(WEBHOOK_ENV.clientId, readClientId),
     tenantId: read(WEBHOOK_ENV.tenantId, readTenantId),
-    httpsProxy: settings.readHidden(WEBHOOK_ENV.sidecarHttpsProxy, readProxy),
-    noProxy: settings.text(WEBHOOK_ENV.sidecarNoProxy),
-    extraCaPem: settings.readHidden(WEBHOOK_ENV.sidecarExtraCa, readPem),
-    extraCaConfigMap: read(WEBHOOK_ENV.sidecarExtraCaConfigMap, readObjectName),
-  };
-  return {
-    image: settings.require(
-      WEBHOOK_ENV.sidecarImage,
-      "the sidecar's image, such as registry.example/ado-git-identity:1.0.0",
-    ),
-    pullSecrets: read(WEBHOOK_ENV.sidecarPullSecrets, readObjectNames) ?? standard.pullSecrets,
     authorityHost: read(WEBHOOK_ENV.authorityHost, readOrigin) ?? standard.authorityHost,
-    port: read(WEBHOOK_ENV.sidecarPort, readNumber(MIN_PORT, MAX_PORT)) ?? standard.port,
+    port: read(WEBHOOK_ENV.sidecarPort, readWhole(MIN_PORT, MAX_PORT, 'a port')) ?? standard.port,
     runAsUser: runAsUser === undefined ? standard.runAsUser : runAsUser,
     resources: read(WEBHOOK_ENV.sidecarResources, readResources) ?? standard.resources,
-    nodeFlags: read(WEBHOOK_ENV.sidecarNodeFlags, readFlags) ?? standard.nodeFlags,
-    ...dropUndefined(optional),
+    httpsProxy: read(WEBHOOK_ENV.sidecarHttpsProxy, keepText(readProxy)),
+    noProxy: text(WEBHOOK_ENV.sidecarNoProxy),
+    extraCaPem: read(WEBHOOK_ENV.sidecarExtraCa, readCertificates),
+    extraCaConfigMap: read(WEBHOOK_ENV.sidecarExtraCaConfigMap, readObjectName),
+    nodeFlags: read(WEBHOOK_ENV.sidecarNodeFlags, readNodeFlags) ?? standard.nodeFlags,
   };
-}
-
-type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
-
-/** Without the keys whose value is undefined: a default that is not there is left out. */
-function dropUndefined<T extends object>(record: T): Defined<T> {
-  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as Defined<T>;
 }

@@ -1,9 +1,10 @@
-/** The sidecar's configuration: everything wrong at once, and the ways round a proxy. */
+/** The sidecar's configuration: everything wrong at once, and what is reached past the proxy. */
 import t from 'tap';
 import { createAuthority } from '../../src/certificates/authority.js';
 import { ConfigurationError } from '../../src/errors.js';
-import { readSidecarConfig } from '../../src/sidecar/config.js';
-import { bypassesProxy, parseProxy } from '../../src/sidecar/proxy.js';
+import { readPlace, readSidecarConfig } from '../../src/sidecar/config.js';
+import { bypassesProxy } from '../../src/sidecar/proxy.js';
+import { readSettings } from '../../src/values/environment.js';
 import { CLIENT, TENANT } from '../support/sidecar-fixture.js';
 
 const MINIMAL = { ADO_GIT_CLIENT_ID: CLIENT, ADO_GIT_TENANT_ID: TENANT };
@@ -50,23 +51,31 @@ void t.test('defaults and accepted values', async (t) => {
 
 void t.test('each wrong value has a line that names it, all at once', (t) => {
   const wrong: [string, string, RegExp?][] = [
-    ['ADO_GIT_CLIENT_ID', 'not-a-guid', /"not-a-guid", which is no GUID/],
-    ['ADO_GIT_TENANT_ID', 'a/b', /"a\/b", which is neither a GUID nor a domain/],
-    ['ADO_GIT_AUTHORITY_HOST', 'http://login.microsoftonline.com', /must be an https origin/],
-    ['ADO_GIT_PORT', '1023', /from 1024 to 65535/],
-    ['ADO_GIT_STARTUP', 'maybe', /one of proceed, wait, require/],
-    ['ADO_GIT_MODE', 'gateway', /not available yet/],
+    ['ADO_GIT_CLIENT_ID', 'not-a-guid', /"not-a-guid" is not a client id; /],
+    ['ADO_GIT_TENANT_ID', 'a/b', /"a\/b" is not a tenant; /],
+    [
+      'ADO_GIT_AUTHORITY_HOST',
+      'http://login.microsoftonline.com',
+      /"http:\/\/login.microsoftonline.com" is not an https origin; /,
+    ],
+    ['ADO_GIT_PORT', '1023', /"1023" is not a port from 1024 to 65535, and not "0"/],
+    ['ADO_GIT_STARTUP', 'maybe', /"maybe" is not known; write proceed, wait or require/],
+    ['ADO_GIT_MODE', 'gateway', /"gateway" is not available yet/],
     ['ADO_GIT_IDENTITIES', 'org=id', /not available yet/],
-    ['ADO_GIT_LOG_LEVEL', 'loud', /one of error, warn, info, debug/],
-    ['ADO_GIT_EXTRA_CA', '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----', /holds no certificate/],
-    ['HTTPS_PROXY', 'http://me:secret@proxy:1', /must be http:\/\/HOST:PORT/],
+    ['ADO_GIT_LOG_LEVEL', 'loud', /"loud" is not known; write error, warn, info or debug/],
+    [
+      'ADO_GIT_EXTRA_CA',
+      '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----',
+      /^ADO_GIT_EXTRA_CA holds a PEM certificate \(1 of 1\) that can't be parsed/,
+    ],
+    ['HTTPS_PROXY', 'http://me:secret@proxy:1', /^HTTPS_PROXY is not http:\/\/HOST:PORT/],
   ];
   const problems = catchProblems(Object.fromEntries(wrong.map(([name, value]) => [name, value])));
   t.equal(problems.length, wrong.length);
   for (const [name, , words] of wrong) {
     const problem = problems.find((candidate) => candidate.startsWith(name)) ?? '';
     t.match(problem, words, name);
-    t.notMatch(problem, /\n/, 'one line');
+    t.match(problem, /^[^\n]+\.$/, 'one line, with a full stop');
   }
   t.notOk(problems.join('\n').includes('secret'), 'no password in a message');
   t.match(catchProblems({}), [/ADO_GIT_CLIENT_ID is missing/, /ADO_GIT_TENANT_ID is missing/]);
@@ -98,24 +107,21 @@ function catchProblems(environment: Record<string, string>): readonly string[] {
   }
 }
 
-void t.test('HTTPS_PROXY', (t) => {
-  const cases: [string, ReturnType<typeof parseProxy>][] = [
-    ['http://proxy.example:3128', { host: 'proxy.example', port: 3128 }],
-    ['http://proxy.example/', { host: 'proxy.example', port: 80 }],
-    ['proxy.example:3128', { host: 'proxy.example', port: 3128 }],
-    ['http://[fd00::1]:8080', { host: 'fd00::1', port: 8080 }],
-    ['https://proxy.example:443', undefined],
-    ['socks5://proxy.example:1080', undefined],
-    ['http://user:password@proxy.example', undefined],
-    ['http://proxy.example/path', undefined],
-    ['http://', undefined],
-  ];
-  for (const [value, expected] of cases) t.strictSame(parseProxy(value), expected, value);
+void t.test('a proxy that can not be used is reported by the name that was set', (t) => {
+  t.match(catchProblems({ ...MINIMAL, https_proxy: 'socks5://proxy:1080' }), [/^https_proxy is not http:/]);
+  t.end();
+});
+
+void t.test('the probe finds the sidecar where it listens', (t) => {
+  const environment = { ...MINIMAL, ADO_GIT_DIRECTORY: ' /tmp/x/ ', ADO_GIT_PORT: ' 0 ' };
+  const { directory, port } = readSidecarConfig(environment);
+  t.strictSame(readSettings(environment, readPlace), { directory, port });
+  t.strictSame([directory, port], ['/tmp/x', 0]);
   t.end();
 });
 
 void t.test('NO_PROXY', (t) => {
-  const cases: [noProxy: string, target: string, round: boolean][] = [
+  const cases: [noProxy: string, target: string, bypasses: boolean][] = [
     ['', 'https://login.example', false],
     ['*', 'https://login.example', true],
     ['login.example', 'https://LOGIN.example', true],
@@ -140,7 +146,7 @@ void t.test('NO_PROXY', (t) => {
     ['fd12::1', 'https://[fd12::1]', true],
     ['fd12::/16', 'https://10.1.2.3', false],
   ];
-  for (const [noProxy, target, round] of cases)
-    t.equal(bypassesProxy(noProxy, new URL(target)), round, `${noProxy} for ${target}`);
+  for (const [noProxy, target, bypasses] of cases)
+    t.equal(bypassesProxy(noProxy, new URL(target)), bypasses, `${noProxy} for ${target}`);
   t.end();
 });

@@ -333,10 +333,10 @@ void t.test('trouble of its own is one clear line', async (t) => {
   });
   t.equal(await wrong.ended, 2);
   t.match(wrong.errors().split('\n'), [
-    /ADO_GIT_CLIENT_ID is "x"/,
+    /ADO_GIT_CLIENT_ID "x" is not/,
     /ADO_GIT_TENANT_ID is missing/,
-    /ADO_GIT_PORT is "80"/,
-    /ADO_GIT_STARTUP is "later"/,
+    /ADO_GIT_PORT "80" is not/,
+    /ADO_GIT_STARTUP "later" is not/,
   ]);
   t.equal(wrong.errors().trim().split('\n').length, 4);
   const words = world.start({}, ['prove']);
