@@ -45,7 +45,7 @@ export class ConfigurationError extends ProductError {
   }
 }
 
-/** The exit code of a program that ends by this error; 1 for an error that nobody expected. */
+/** The exit code of a program that ends by this error; 1 for an unexpected error. */
 export function exitCodeOf(error: unknown): 1 | 2 {
   return error instanceof ProductError ? EXIT_CODES[error.code] : 1;
 }

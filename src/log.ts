@@ -1,6 +1,6 @@
 /**
- * JSON lines for programs that carry no logger. Tokens, assertions and credentials are not meant to reach it;
- * what looks like one is cut out all the same, so that a mistake elsewhere does not leak.
+ * Logs as JSON lines. No caller should log a token, assertion or credential; whatever looks like one is redacted here, so
+ * that a mistake elsewhere does not leak it.
  */
 import { LOG_LEVELS, type LogLevel } from './names.js';
 
@@ -13,21 +13,21 @@ export interface Logger {
   debug(message: string, fields?: LogFields): void;
 }
 
-/** Three base64url parts (a signed JWT) or one long unbroken run of base64 characters (an opaque token). */
+/** Three base64url parts (a signed JWT), or one long run of base64 characters (an opaque token). */
 const TOKEN_SHAPE = /eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*|[A-Za-z0-9_~+/-]{120,}=*/g;
-/** What follows these words, up to a blank, quote or separator, is a secret whatever its shape. */
+/** After these words comes a secret of any shape, which ends at a blank, quote or separator. */
 const SECRET_VALUE =
   /\b(client_assertion|access_token|password|authorization|bearer|basic)(["']?\s*[=:]\s*["']?|\s+)(?!\[cut\])[^\s"'&,]{8,}/gi;
 
-/** The text without anything that looks like a token or credential. */
+/** The text, with `[cut]` in place of whatever looks like a token or credential. */
 export function redact(text: string): string {
   return text.replace(TOKEN_SHAPE, '[cut]').replace(SECRET_VALUE, '$1$2[cut]');
 }
 
 /**
- * A logger that writes one JSON object a line: `time` (RFC 3339), `level`, `message`, then the fields.
- * @param write is given whole lines, each with its line end.
- * @param now milliseconds since 1970.
+ * A logger that writes one JSON object per line: `time` (RFC 3339), `level`, `message`, then the fields.
+ * @param write takes whole lines, each with its line end.
+ * @param now the wall clock, milliseconds since 1970.
  */
 export function createLogger(level: LogLevel, write: (line: string) => void, now: () => number): Logger {
   const threshold = LOG_LEVELS.indexOf(level);

@@ -1,21 +1,21 @@
-/** Every name, path, port and limit that a user sees or another program relies on, in one place. */
+/** Every name, path, port and limit that a user sees or another program relies on, in one place. PURE. */
 
 /** What the product calls itself in logs, user agents and messages. */
 export const PRODUCT = 'ado-git-identity';
 
-/** The group in which all labels and annotations of the product's own live. */
+/** The group of all labels and annotations that are the product's own. */
 export const GROUP = 'ado-git.workload.identity';
 
-/** Label that a pod carries to be considered at all; shared with the Azure workload identity webhook. */
+/** Label of pods that ask for an identity; shared with the Azure workload identity webhook. */
 export const USE_LABEL = 'azure.workload.identity/use';
-/** Label that an injected pod carries, for selectors and dashboards. */
+/** Label of injected pods, for selectors and dashboards. */
 export const INJECTED_LABEL = `${GROUP}/injected`;
-/** Label by which a namespace opts in, with the value `enabled`; as an annotation of a pod, its own `enabled` or `disabled`. */
+/** As a label of a namespace, `enabled` opts it in. As an annotation of a pod, `enabled` or `disabled` decides for that pod. */
 export const INJECT = `${GROUP}/inject`;
-/** Annotation that the kubelet puts on the mirror of a static pod. */
+/** Annotation that the kubelet sets on the mirror of a static pod. */
 export const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
 
-/** Annotations that are read as the Azure workload identity webhook reads them. */
+/** Annotations of the Azure workload identity webhook, read as it reads them. */
 export const AZURE_ANNOTATION = {
   clientId: 'azure.workload.identity/client-id',
   tenantId: 'azure.workload.identity/tenant-id',
@@ -23,7 +23,7 @@ export const AZURE_ANNOTATION = {
   skipContainers: 'azure.workload.identity/skip-containers',
 } as const;
 
-/** Annotations of the group that people write, on a pod and (but for `inject`) on its service account. */
+/** Annotations of the group that users write on a pod or, except `inject`, on its service account. */
 export const ANNOTATION = {
   inject: INJECT,
   clientId: `${GROUP}/client-id`,
@@ -45,13 +45,13 @@ export const ANNOTATION = {
 
 /** Annotations of the group that injection writes. */
 export const WRITTEN_ANNOTATION = {
-  /** JSON; marks a pod that an earlier pass has injected. */
+  /** JSON; marks a pod that an earlier pass of ours has injected. */
   status: `${GROUP}/status`,
-  /** git's configuration; reaches the containers through the downward API. */
+  /** git's configuration, which the downward API mounts into the containers. */
   gitconfig: `${GROUP}/gitconfig`,
   /** The credential helper, a shell script. */
   helper: `${GROUP}/helper`,
-  /** The system's configuration with ours included, for the `system` channel. */
+  /** A configuration that includes the system's and ours, for the `system` channel. */
   gitconfigSystem: `${GROUP}/gitconfig-system`,
 } as const;
 
@@ -60,42 +60,42 @@ export const SIDECAR_CONTAINER = PRODUCT;
 
 /** Volumes that injection adds. */
 export const VOLUME = {
-  /** Projected service account token; mounted in the sidecar alone. */
+  /** Projected service account token; mounted in the sidecar only. */
   token: 'ado-git-token',
-  /** Memory-backed: credentials and status, written by the sidecar alone. */
+  /** In memory: credentials and status, written by the sidecar only. */
   state: 'ado-git',
   /** Downward API: git's configuration and the helper. */
   config: 'ado-git-config',
-  /** Optional ConfigMap with certificate authorities for the sidecar. */
+  /** An optional ConfigMap with more certificate authorities for the sidecar. */
   extraCa: 'ado-git-extra-ca',
 } as const;
 
 /** Where the token volume is mounted in the sidecar. */
 export const TOKEN_DIRECTORY = '/var/run/secrets/ado-git';
-/** The projected token's file below {@link TOKEN_DIRECTORY}. */
+/** File of the projected token in {@link TOKEN_DIRECTORY}. */
 export const TOKEN_FILE = 'token';
-/** Where credentials and status are; whoever plays kubelet replaces this literal prefix and sets `ADO_GIT_DIRECTORY`. */
+/** Where credentials and status are. An emulated kubelet replaces this prefix with its own, and sets `ADO_GIT_DIRECTORY`. */
 export const STATE_DIRECTORY = '/var/run/ado-git';
-/** Where git's configuration is; whoever plays kubelet replaces this literal prefix. */
+/** Where git's configuration is. An emulated kubelet replaces this prefix with its own. */
 export const CONFIG_DIRECTORY = '/etc/ado-git';
 /** Where the optional ConfigMap with certificate authorities is mounted in the sidecar. */
 export const EXTRA_CA_DIRECTORY = '/etc/ado-git-ca';
-/** Key of that ConfigMap. */
+/** Key of that ConfigMap, and name of its file. */
 export const EXTRA_CA_KEY = 'ca.crt';
 
 /** Files in {@link CONFIG_DIRECTORY}. */
 export const CONFIG_FILE = { gitconfig: 'gitconfig', helper: 'helper', gitconfigSystem: 'gitconfig-system' } as const;
 
-/** The system's git configuration, which the `file` channel covers. */
+/** git's system configuration, over which the `file` channel mounts ours. */
 export const SYSTEM_GITCONFIG = '/etc/gitconfig';
 
 /** Files in {@link STATE_DIRECTORY} beside the credential files. */
 export const STATE_FILE = {
-  /** What `/status` answers; for people and programs. */
+  /** What `/status` answers, for people and programs. */
   status: 'status.json',
-  /** What the credential helper needs of it, a `key=value` a line, in a form that sh reads. */
+  /** What the credential helper needs of it: `key=value` lines that sh can read. */
   helper: 'state',
-  /** Where the sidecar listens on host-network pods, whose ports are the node's. */
+  /** Where the sidecar listens in pods on the host network, whose ports are the node's. */
   socket: 'sidecar.sock',
 } as const;
 
@@ -107,30 +107,30 @@ export function credentialFileName(clientId: string, tenantId: string): string {
   return `credential-${clientId.toLowerCase()}-${tenantId.toLowerCase()}`;
 }
 
-/** Audience of the projected token, as Entra's federated credentials want it. */
+/** Audience of the projected token: the usual one of Entra's federated credentials. */
 export const TOKEN_AUDIENCE = 'api://AzureADTokenExchange';
 /** Azure DevOps' application in Entra; the same in every tenant and cloud. */
 export const AZURE_DEVOPS_APPLICATION_ID = '499b84ac-1321-427f-aa17-267ca6975798';
-/** Scope that is asked for at Entra. */
+/** Scope of the tokens that Entra is asked for. */
 export const AZURE_DEVOPS_SCOPE = `${AZURE_DEVOPS_APPLICATION_ID}/.default`;
-/** User name that goes with the token; Azure DevOps takes any that is not empty. */
+/** User name that git sends with the token; Azure DevOps accepts any that is not empty. */
 export const CREDENTIAL_USERNAME = PRODUCT;
 /** Entra in Azure's public cloud. */
 export const DEFAULT_AUTHORITY_HOST = 'https://login.microsoftonline.com';
 
-/** The sidecar's port unless chart or annotation say otherwise. */
+/** The sidecar's port, unless the chart or an annotation sets another. */
 export const DEFAULT_SIDECAR_PORT = 8779;
 export const MIN_PORT = 1024;
 export const MAX_PORT = 65535;
-/** User and group of the sidecar where the pod names none. */
+/** User of the sidecar where the pod sets none. */
 export const DEFAULT_RUN_AS_USER = 65532;
-/** Projected token lifetime, seconds. Entra refuses tokens that live longer than a day (AADSTS70023). */
+/** Lifetime of the projected token, seconds. Entra refuses one that is valid for more than a day (AADSTS70023). */
 export const TOKEN_LIFETIME = { default: 3600, min: 3600, max: 86400 } as const;
-/** How long git, and containers under `startup: wait`, wait for the first token, seconds. */
+/** How long git, and containers under `startup: wait`, wait for the first token. */
 export const FIRST_TOKEN_WAIT_SECONDS = 60;
-/** git's configuration of a pod must fit into annotations, of which Kubernetes allows 256 KiB together. */
+/** Limit of git's configuration in a pod's annotations; Kubernetes allows 256 KiB for all annotations together. */
 export const MAX_CONFIG_BYTES = 200 * 1024;
-/** An admission warning is cut by the API server beyond this, characters. */
+/** The API server cuts an admission warning that has more characters. */
 export const MAX_WARNING_LENGTH = 256;
 
 /** Environment variables that the sidecar reads. */
@@ -146,16 +146,16 @@ export const SIDECAR_ENV = {
   identities: 'ADO_GIT_IDENTITIES',
   mode: 'ADO_GIT_MODE',
   logLevel: 'ADO_GIT_LOG_LEVEL',
-  /** PEM text, or the path of a file that holds it. */
+  /** PEM text, or the path of a file with it. */
   extraCa: 'ADO_GIT_EXTRA_CA',
   httpsProxy: 'HTTPS_PROXY',
   noProxy: 'NO_PROXY',
 } as const;
 
-/** Value of `ADO_GIT_PORT` under which the sidecar opens no port and listens on a socket in its directory. */
+/** With this `ADO_GIT_PORT` the sidecar opens no port, and listens on a socket in its directory. */
 export const NO_PORT = 0;
 
-/** Environment variables that the webhook reads; `KUBECONFIG` outside a cluster. */
+/** Environment variables that the webhook reads. */
 export const WEBHOOK_ENV = {
   listenPort: 'ADO_GIT_LISTEN_PORT',
   healthPort: 'ADO_GIT_HEALTH_PORT',
@@ -176,15 +176,16 @@ export const WEBHOOK_ENV = {
   sidecarExtraCa: 'ADO_GIT_SIDECAR_EXTRA_CA',
   sidecarExtraCaConfigMap: 'ADO_GIT_SIDECAR_EXTRA_CA_CONFIG_MAP',
   sidecarNodeFlags: 'ADO_GIT_SIDECAR_NODE_FLAGS',
-  /** How long the webhook goes on serving after SIGTERM, until the endpoints have spread, seconds. */
+  /** How long the webhook still serves after SIGTERM, until every API server has the new endpoints. */
   drainSeconds: 'ADO_GIT_DRAIN_SECONDS',
+  /** Outside a cluster. */
   kubeconfig: 'KUBECONFIG',
   /** The kubelet sets these two in every pod. */
   serviceHost: 'KUBERNETES_SERVICE_HOST',
   servicePort: 'KUBERNETES_SERVICE_PORT',
-  /** `managed`: certificates of our own in a Secret; `files` (the default): those of `tlsCertFile` and `tlsKeyFile`. */
+  /** `files` (the default): `tlsCertFile` and `tlsKeyFile`. `managed`: the webhook issues its own, and keeps them in a Secret. */
   tlsMode: 'ADO_GIT_TLS_MODE',
-  /** Where the webhook runs: names its Service, and so the certificate, and holds its Secret. */
+  /** The webhook's own namespace: it has the Service that the certificate names, and the Secret. */
   namespace: 'ADO_GIT_NAMESPACE',
   podName: 'ADO_GIT_POD_NAME',
   caDays: 'ADO_GIT_CA_DAYS',
@@ -196,24 +197,24 @@ export const DEFAULT_LISTEN_PORT = 9443;
 export const DEFAULT_HEALTH_PORT = 8080;
 export const DRAIN_SECONDS = { default: 5, max: 300 } as const;
 
-/** Levels of the logs, from the quietest to the most talkative. */
+/** Log levels, from the fewest to the most messages. */
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** When containers start, relative to the first token. */
+/** Whether containers start before the first token; see `docs/annotations.md`. */
 export const STARTUPS = ['proceed', 'wait', 'require'] as const;
 export type Startup = (typeof STARTUPS)[number];
 
-/** How credentials reach programs. */
+/** How programs are given credentials. */
 export const MODES = ['helper', 'gateway'] as const;
 export type Mode = (typeof MODES)[number];
 
-/** Where the program, the sidecar and node are in the image. */
+/** Where node and the sidecar's program are in the image. */
 export const IMAGE = { node: '/nodejs/bin/node', sidecar: '/app/sidecar.cjs' } as const;
 
 /**
- * Flags of node for the sidecar. Measured by `npm run bench:sidecar`, anonymous memory after 15,000 probes and 150
- * exchanges: with them 9.3 MB (Node 20) and 12.6 MB (Node 24), without them 50 and 89 MB.
+ * Flags of node for the sidecar. They save memory: after 15,000 probes and 150 exchanges, `npm run bench:sidecar` measures
+ * 9.3 MB (Node 20) and 12.6 MB (Node 24) of anonymous memory, without them 50 and 89 MB.
  */
 export const SIDECAR_NODE_FLAGS = [
   '--lite-mode',
@@ -222,24 +223,24 @@ export const SIDECAR_NODE_FLAGS = [
   '--max-old-space-size=16',
 ] as const;
 
-/** Environment of the sidecar's process that goes with {@link SIDECAR_NODE_FLAGS}: one malloc arena, one file thread. */
+/** Variables that save more memory in the sidecar: one malloc arena, one thread for files. */
 export const SIDECAR_PROCESS_ENV = { MALLOC_ARENA_MAX: '1', UV_THREADPOOL_SIZE: '1' } as const;
 
-/** Namespaces that are never served, whatever the chart says. */
+/** Namespaces that are never served, whatever the chart's values are. */
 export const SYSTEM_NAMESPACES = ['kube-system', 'kube-node-lease'] as const;
 
 /** Name of the webhook configuration, its Service and its Secret. */
 export const WEBHOOK_NAME = `${PRODUCT}-webhook`;
-/** The name by which API servers call the webhook in its namespace, and that its certificate must hold. */
+/** DNS name by which API servers call the webhook; its certificate must be for this name. */
 export function webhookHost(namespace: string): string {
   return `${WEBHOOK_NAME}.${namespace}.svc`;
 }
-/** Name of the one webhook in the configuration. */
+/** Name of the only webhook in that configuration. */
 export const WEBHOOK_ENTRY = `inject.${GROUP}`;
-/** Annotation on the webhook's Secret that starts a rotation, with the value `leaf` or `ca`; removed when it is done. */
+/** Annotation on the webhook's Secret: `leaf` or `ca` starts a rotation, and is removed when that is done. */
 export const ROTATE_ANNOTATION = `${GROUP}/rotate`;
 /** Where the webhook's certificates come from. */
 export const TLS_MODES = ['managed', 'files'] as const;
 export type TlsMode = (typeof TLS_MODES)[number];
-/** Defaults of managed certificates: days that authority and certificate live, seconds that bundles overlap. */
+/** Defaults of managed certificates. The overlap is from the caBundle that verifies a new certificate to the certificate's use. */
 export const MANAGED_TLS = { caDays: 1825, leafDays: 90, overlapSeconds: 120 } as const;

@@ -66,7 +66,7 @@ void t.test('help, version and exit codes', (t) => {
   t.end();
 });
 
-void t.test('a file that can not be read is told by document and line, and nothing is written', (t) => {
+void t.test('of a file that can not be read, document and line are named, and nothing is written', (t) => {
   const { code, output, messages } = run(['inject', '-f', '-'], `${POD}---\na: 1\nb: [1\n`);
   t.equal(code, 1);
   t.equal(output, '');
@@ -74,7 +74,7 @@ void t.test('a file that can not be read is told by document and line, and nothi
   t.end();
 });
 
-void t.test('a denied pod ends with 1, and the file comes out all the same', (t) => {
+void t.test('a denied pod ends with 1, and the file is still written', (t) => {
   const file = POD.replace('labels:', 'annotations: {ado-git.workload.identity/port: "1"}\n  labels:');
   const { code, output, messages } = run(['inject', '-f', '-', ...IDENTITY], file);
   t.equal(code, 1);

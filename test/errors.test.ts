@@ -23,7 +23,7 @@ void t.test('2 is for what the user must change, 1 for what could not be done', 
     t.equal(exitCodeOf(new ProductError(code as ErrorCode, 'a')), exitCode, code);
   }
   t.equal(exitCodeOf(new ConfigurationError(['a'])), 2);
-  t.equal(exitCodeOf(new TypeError('a')), 1, 'an error that nobody expected');
+  t.equal(exitCodeOf(new TypeError('a')), 1, 'an unexpected error');
   t.equal(exitCodeOf('a'), 1);
   t.end();
 });

@@ -1,4 +1,4 @@
-/** Origins and proxies: one judgement, whoever asks. */
+/** Origins and proxies: one judgement for every program. */
 import t from 'tap';
 import { type Proxy, readOrigin, readProxy } from '../../src/values/urls.js';
 import { readWebhookConfig } from '../../src/webhook/config.js';
