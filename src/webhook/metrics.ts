@@ -12,8 +12,9 @@ export interface Metrics {
   /** Called where certificates are managed. */
   readonly observeManagedCertificates: () => CertificateObserver;
   readonly registry: Registry;
-  /** @param seconds from the first byte of the request to the answer. */
-  readonly countAdmission: (result: AdmissionResult, reason: Reason | '', seconds: number) => void;
+  readonly countAdmission: (result: AdmissionResult, reason: Reason | '') => void;
+  /** From the head of an admission request to the end of its answer. */
+  readonly observeDuration: (durationMs: number) => void;
   readonly countLiveRead: (result: LiveReadResult) => void;
   readonly countCertificateReload: (result: 'used' | 'refused') => void;
   /** Validity of the certificate that is served, milliseconds since 1970. */
@@ -42,7 +43,7 @@ export function createMetrics({ now, countServiceAccounts, countInFlight, isRead
   });
   const duration = new Histogram({
     name: 'ado_git_identity_admission_duration_seconds',
-    help: 'Time from the first byte of an admission request to its answer.',
+    help: 'Time from the head of an admission request to the end of its answer.',
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
     registers,
   });
@@ -103,10 +104,8 @@ export function createMetrics({ now, countServiceAccounts, countInFlight, isRead
 
   return {
     registry,
-    countAdmission: (outcome, reason, seconds) => {
-      admissions.inc({ outcome, reason });
-      duration.observe(seconds);
-    },
+    countAdmission: (outcome, reason) => admissions.inc({ outcome, reason }),
+    observeDuration: (durationMs) => duration.observe(durationMs / 1000),
     countLiveRead: (result) => liveReads.inc({ result }),
     countCertificateReload: (result) => reloads.inc({ result }),
     setCertificateLife: (start, end) => {

@@ -6,6 +6,7 @@ import { createKubernetesApi } from '../kubernetes/client.js';
 import { connect } from '../kubernetes/in-cluster.js';
 import { createLogger, type Logger } from '../log.js';
 import { WEBHOOK_ENV } from '../names.js';
+import { type Milliseconds, milliseconds } from '../time.js';
 import type { Environment } from '../values/environment.js';
 import { VERSION } from '../version.js';
 import { createAdmission } from './admission.js';
@@ -47,6 +48,7 @@ export async function runWebhook(given: WebhookProcess): Promise<number> {
 
 async function serve({ writeLog, stop }: WebhookProcess, config: WebhookConfig): Promise<void> {
   const now = Date.now;
+  const clock = (): Milliseconds => milliseconds(performance.now());
   const log = createLogger(config.logLevel, writeLog, now);
   const connection = await connect(config.connection, now);
   const ending = new AbortController();
@@ -67,7 +69,7 @@ async function serve({ writeLog, stop }: WebhookProcess, config: WebhookConfig):
     const serviceAccounts = createServiceAccounts({ api, cache, now, onLiveRead: metrics.countLiveRead });
     const report = createEventRecorder({ api, log, now, count: metrics.countEvent });
     const admit = createAdmission({ serviceAccounts, defaults: config.defaults, log, report });
-    const app: App = createApp({ admit, log, metrics }, certificates.current());
+    const app: App = createApp({ admit, log, metrics, clock }, certificates.current());
     followCertificate(certificates, app, metrics, log);
     const synced = (): void => {
       metrics.reflector.synced();

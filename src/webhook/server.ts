@@ -5,6 +5,7 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } f
 import type { KeyedCertificate } from '../certificates/pair.js';
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
+import type { Milliseconds } from '../time.js';
 import { type AdmissionAnswer, type Admit, answerFailure } from './admission.js';
 import { MAX_REVIEW_BYTES } from './admission-review.js';
 import type { Metrics } from './metrics.js';
@@ -13,7 +14,9 @@ import { createLoad, type Limits } from './overload.js';
 export interface AppOptions {
   readonly admit: Admit;
   readonly log: Logger;
-  readonly metrics: Pick<Metrics, 'countAdmission'>;
+  readonly metrics: Pick<Metrics, 'countAdmission' | 'observeDuration'>;
+  /** A clock of which only differences count. */
+  readonly clock: () => Milliseconds;
   readonly limits?: Partial<Limits>;
   /** A body must have come by then, milliseconds. */
   readonly bodyMs?: number;
@@ -36,14 +39,15 @@ const KEEP_ALIVE_MS = 120_000;
 const BODY_MS = 10_000;
 const TLS = { minVersion: 'TLSv1.2' } as const;
 
-export function createApp({ admit, log, metrics, limits, bodyMs = BODY_MS }: AppOptions, pair: KeyedCertificate): App {
+export function createApp(options: AppOptions, pair: KeyedCertificate): App {
+  const { admit, log, metrics, clock, limits, bodyMs = BODY_MS } = options;
   const load = createLoad(limits);
   let isClosing = false;
   const fastify = Fastify({ logger: false, serverFactory: (handler) => createServer(serverOptions(pair), handler) });
   fastify.server.on('tlsClientError', (error) => log.debug('a TLS handshake failed', { cause: describeError(error) }));
 
   const send = (reply: FastifyReply, answer: AdmissionAnswer): FastifyReply => {
-    metrics.countAdmission(answer.result, answer.reason, reply.elapsedTime / 1000);
+    metrics.countAdmission(answer.result, answer.reason);
     if (answer.status === 503) void reply.header('retry-after', '1');
     return reply.code(answer.status).type('application/json').send(answer.body);
   };
@@ -51,6 +55,9 @@ export function createApp({ admit, log, metrics, limits, bodyMs = BODY_MS }: App
     send(reply, answerFailure(log, status, reason, 'refused', message));
 
   fastify.addHook('onRequest', async (request, reply) => {
+    const startMs = clock();
+    // Follows the last byte of the answer, or the loss of the connection.
+    reply.raw.once('close', () => metrics.observeDuration(clock() - startMs));
     if (isClosing) void reply.header('connection', 'close');
     const place = await load.take(Number(request.headers['content-length'] ?? MAX_REVIEW_BYTES));
     if (typeof place === 'string') {

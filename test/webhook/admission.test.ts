@@ -1,5 +1,6 @@
 /** Reviews over real TLS: what is answered to which, and what the server does with what is no review. */
 import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import * as https from 'node:https';
 import { request as httpsRequest } from 'node:https';
 import { connect as connectTls } from 'node:tls';
@@ -7,6 +8,7 @@ import t, { type Test } from 'tap';
 import type { Outcome, ServiceAccountLookup } from '../../src/inject/index.js';
 import { STANDARD_DEFAULTS } from '../../src/inject/settings.js';
 import { createLogger } from '../../src/log.js';
+import { milliseconds } from '../../src/time.js';
 import { type Admit, createAdmission } from '../../src/webhook/admission.js';
 import { type AdmissionRequest, encodeOutcome, writeWarning } from '../../src/webhook/admission-review.js';
 import { closeServer, listen } from '../../src/webhook/listen.js';
@@ -61,6 +63,7 @@ async function startServer(test: Test, { lookup, admit, limits, bodyMs }: Setup 
       admit: admit ?? createAdmission({ serviceAccounts: { find }, defaults, log, report }),
       log,
       metrics,
+      clock: () => milliseconds(performance.now()),
       ...(limits !== undefined && { limits }),
       ...(bodyMs !== undefined && { bodyMs }),
     },
@@ -288,6 +291,31 @@ void t.test('who sends no body gives its place back', async (t) => {
   t.equal((await send(body)).status, 503);
   while (app.inFlight() > 0) await new Promise((resolve) => setTimeout(resolve, 10));
   t.equal((await send(body)).status, 200);
+});
+
+void t.test('the duration is from the head of the request to the end of the answer', async (t) => {
+  const { port, app, metrics } = await startServer(t);
+  const body = JSON.stringify(createReview(createPod()));
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+  const ca = pki.authority.certificatePem;
+  const startMs = performance.now();
+  const slow = httpsRequest({ host: '127.0.0.1', port, path: '/mutate', method: 'POST', headers, ca, agent: false });
+  slow.write(body.slice(0, 10));
+  while (app.inFlight() < 1) await new Promise(setImmediate);
+  const seenMs = performance.now();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const delayMs = performance.now() - seenMs;
+  slow.end(body.slice(10));
+  const [response] = (await once(slow, 'response')) as [IncomingMessage];
+  response.resume();
+  await once(response, 'end');
+  while (app.inFlight() > 0) await new Promise(setImmediate);
+  const wholeMs = performance.now() - startMs;
+  const text = await metrics.registry.metrics();
+  const sumMs = 1000 * Number(/^ado_git_identity_admission_duration_seconds_sum (\S+)$/m.exec(text)?.[1]);
+  t.match(text, /^ado_git_identity_admission_duration_seconds_count 1$/m);
+  t.ok(sumMs >= delayMs, `${sumMs} ms hold the ${delayMs} ms for which the body was awaited`);
+  t.ok(sumMs <= wholeMs, 'and no more than the whole request took');
 });
 
 void t.test('a defect is answered, logged and counted', async (t) => {
