@@ -1,6 +1,7 @@
 /** The caBundle of the webhook configuration: what API servers verify the webhook by. Read and patched by name alone. */
 import { ProductError } from '../errors.js';
-import { API_TIMEOUT_MS, judgeWrite, type ObjectsApi, refusal, type Written } from '../kubernetes/answer.js';
+import { API_TIMEOUT_MS, createRefusal, judgeWrite, type Written } from '../kubernetes/answer.js';
+import type { ObjectsApi } from '../kubernetes/client.js';
 import { WEBHOOK_ENTRY, WEBHOOK_NAME } from '../names.js';
 import { parseCertificates } from './managed/key-material.js';
 
@@ -39,7 +40,7 @@ export function createCaBundle(api: Pick<ObjectsApi, 'get' | 'patch'>): CaBundle
     read: async () => {
       const answer = await api.get(PATH, API_TIMEOUT_MS);
       if (answer.status === 404) return undefined;
-      if (answer.status !== 200) throw refusal(answer, 'get', NAME);
+      if (answer.status !== 200) throw createRefusal(answer, 'get', NAME);
       const { metadata, webhooks } = answer.body as ConfigurationObject;
       const { uid, resourceVersion } = metadata;
       if (last?.resourceVersion === resourceVersion) return last;

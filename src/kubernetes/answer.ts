@@ -1,5 +1,6 @@
-/** What managed certificates need of the Kubernetes API, and the words for what it refuses. */
+/** An answer of the API server: its type, what came of a write, and the sentence for a refusal. */
 import { ProductError } from '../errors.js';
+import { isObject } from '../values/json.js';
 
 export interface ApiAnswer {
   readonly status: number;
@@ -7,16 +8,10 @@ export interface ApiAnswer {
   readonly body: unknown;
 }
 
-/** Methods reject with a ProductError `kubernetes-api` where no whole answer came. Times in milliseconds. */
-export interface ObjectsApi {
-  get(path: string, timeoutMs: number): Promise<ApiAnswer>;
-  put(path: string, body: unknown, timeoutMs: number): Promise<ApiAnswer>;
-  patch(path: string, contentType: string, body: unknown, timeoutMs: number): Promise<ApiAnswer>;
-}
-
 /** What came of a write; `lost`: someone else wrote first, and the object must be read again. */
 export type Written = 'written' | 'lost';
 
+/** For requests that are repeated every few seconds. */
 export const API_TIMEOUT_MS = 2000;
 
 const CONFLICT = 409;
@@ -25,22 +20,30 @@ const CONFLICT = 409;
 export function judgeWrite(answer: ApiAnswer, verb: string, object: string): Written {
   if (answer.status === 200 || answer.status === 201) return 'written';
   if (answer.status === CONFLICT) return 'lost';
-  throw refusal(answer, verb, object);
+  throw createRefusal(answer, verb, object);
 }
 
-/** What the API server says of an answer that is no success; empty where it says nothing. */
-export function quote({ body }: ApiAnswer): string {
-  const { message } = (body ?? {}) as { readonly message?: unknown };
-  return typeof message === 'string' ? message : '';
+/** The message of a `Status`, which the API server gives as the reason of a refusal; empty where there is none. */
+export function readMessage({ body }: Pick<ApiAnswer, 'body'>): string {
+  return isObject(body) && typeof body.message === 'string' ? body.message : '';
 }
 
-/** The sentence for an answer that is no success. */
-export function refusal({ status, body }: ApiAnswer, verb: string, object: string): ProductError {
-  const message = quote({ status, body });
-  const said = message === '' ? '' : `: ${message}`;
-  if (status === 403) {
-    const mend = 'its roles are not those of the chart: run helm upgrade again';
-    return new ProductError('kubernetes-api', `the webhook may not ${verb} ${object}${said}; ${mend}`);
+/** The error for an answer that is no success. */
+export function createRefusal(answer: ApiAnswer, verb: string, object: string): ProductError {
+  const message = readMessage(answer);
+  const reason = message === '' ? '' : `: ${message}`;
+  if (answer.status === 403) {
+    const fix = 'its roles are not those of the chart: run helm upgrade again';
+    return new ProductError('kubernetes-api', `the webhook may not ${verb} ${object}${reason}; ${fix}`);
   }
-  return new ProductError('kubernetes-api', `the API server did not ${verb} ${object} (${status})${said}`);
+  return new ProductError('kubernetes-api', `the API server did not ${verb} ${object} (${answer.status})${reason}`);
+}
+
+/** Undefined where the text is not JSON. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

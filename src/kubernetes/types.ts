@@ -3,8 +3,6 @@
  * outside has this shape before anything reads it. Fields that are not named here survive untouched.
  */
 
-export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
-
 export interface EnvVar {
   readonly name: string;
   readonly value?: string | null;

@@ -39,7 +39,7 @@ export function createEventRecorder(
 ): (outcome: Outcome, request: AdmissionRequest) => void {
   const { api, log, now, count } = options;
   const said = new Map<string, number>();
-  const waiting: { readonly key: string; readonly path: string; readonly event: unknown }[] = [];
+  const waiting: { readonly key: string; readonly path: string; readonly event: object }[] = [];
   let isSending = false;
 
   const wasSaidLately = (key: string): boolean => {
@@ -96,7 +96,7 @@ function writeEvent(
   outcome: Extract<Outcome, { kind: 'refused' }>,
   key: string,
   now: number,
-): unknown {
+): object {
   const hour = Math.floor(now / QUIET_MS);
   const suffix = createHash('sha256').update(`${key} ${hour}`).digest('hex').slice(0, 16);
   const time = new Date(now).toISOString().replace(/\.\d+Z$/, 'Z');

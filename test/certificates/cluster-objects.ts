@@ -1,5 +1,6 @@
 /** A strict stand-in for the API server with the two objects of managed certificates, as one API server of several sees them. */
-import type { ApiAnswer, ObjectsApi } from '../../src/kubernetes/answer.js';
+import type { ApiAnswer } from '../../src/kubernetes/answer.js';
+import type { ObjectsApi } from '../../src/kubernetes/client.js';
 import { ROTATE_ANNOTATION, WEBHOOK_ENTRY, WEBHOOK_NAME } from '../../src/names.js';
 
 export const NAMESPACE = 'ado-git';

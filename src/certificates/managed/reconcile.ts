@@ -3,7 +3,7 @@
  * back where it is not what it should be.
  */
 import { ProductError } from '../../errors.js';
-import type { ObjectsApi } from '../../kubernetes/answer.js';
+import type { ObjectsApi } from '../../kubernetes/client.js';
 import type { Logger } from '../../log.js';
 import { WEBHOOK_NAME, webhookHost } from '../../names.js';
 import type { KeyedCertificate } from '../pair.js';

@@ -6,12 +6,12 @@
 import {
   API_TIMEOUT_MS,
   type ApiAnswer,
+  createRefusal,
   judgeWrite,
-  type ObjectsApi,
-  quote,
-  refusal,
+  readMessage,
   type Written,
 } from '../../kubernetes/answer.js';
+import type { ObjectsApi } from '../../kubernetes/client.js';
 import { PRODUCT, ROTATE_ANNOTATION, WEBHOOK_NAME } from '../../names.js';
 import { asKeyMaterial, type KeyMaterial, readKeyMaterial, writeData } from './key-material.js';
 import type { SecretView } from './plan.js';
@@ -82,7 +82,7 @@ export function createSecretStore({ api, namespace, podName, dnsName }: SecretSt
         ownerProblem = undefined;
         return { view: { state: 'absent' } };
       }
-      if (answer.status !== 200) throw refusal(answer, 'get', name);
+      if (answer.status !== 200) throw createRefusal(answer, 'get', name);
       const object = answer.body as SecretObject;
       const { resourceVersion } = object.metadata;
       if (last?.read.object?.metadata.resourceVersion !== resourceVersion || last.owner?.uid !== owner?.uid) {
@@ -112,7 +112,7 @@ export function createSecretStore({ api, namespace, podName, dnsName }: SecretSt
         const answer = await update(ownedBy(object.metadata.ownerReferences ?? [], owner));
         if (answer.status !== 403) return judgeWrite(answer, 'update', name);
         const written = judgeWrite(await update({}), 'update', name);
-        ownerProblem = `${name} can't be given its owner and stays after helm uninstall: ${quote(answer)}; delete it by hand and it is made anew with its owner`;
+        ownerProblem = `${name} can't be given its owner and stays after helm uninstall: ${readMessage(answer)}; delete it by hand and it is made anew with its owner`;
         return written;
       }
       return judgeWrite(await update({}), 'update', name);

@@ -1,0 +1,78 @@
+/** One request with a whole answer, within a time. */
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { type ApiAnswer, parseJson } from './answer.js';
+import { type Method, type RequestBody, type Transport, wrapFailure } from './transport.js';
+
+export interface RequestOptions {
+  readonly method: Method;
+  readonly path: string;
+  readonly body?: RequestBody;
+  /** For all of it, a second attempt included. */
+  readonly timeoutMs: number;
+}
+
+/** A page of 500 service accounts has about a megabyte. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+
+/** @throws ProductError `kubernetes-api` where no whole answer came. */
+export async function requestAnswer(transport: Transport, options: RequestOptions): Promise<ApiAnswer> {
+  const { method, path, body, timeoutMs } = options;
+  let request: ClientRequest | undefined;
+  const attempt = async (): Promise<ApiAnswer> => {
+    const response = await transport.send({ method, path, body, onRequest: (sent) => (request = sent) });
+    return { status: response.statusCode ?? 0, body: parseJson(await readText(response)) };
+  };
+  const deadline = startDeadline(timeoutMs, (error) => request?.destroy(error));
+  const answer = attempt().catch((error: unknown) => {
+    // The server closed a kept connection just as it was used: a new one will do.
+    const isStale = request?.reusedSocket === true && (error as NodeJS.ErrnoException).code === 'ECONNRESET';
+    if (isStale && method === 'GET') return attempt();
+    throw error;
+  });
+  // After the deadline nothing waits for it.
+  answer.catch(() => undefined);
+  try {
+    return await Promise.race([answer, deadline.passed]);
+  } catch (error) {
+    throw wrapFailure(method, path, error);
+  } finally {
+    deadline.cancel();
+  }
+}
+
+interface Deadline {
+  /** Rejects once the time is over. */
+  readonly passed: Promise<never>;
+  readonly cancel: () => void;
+}
+
+function startDeadline(timeoutMs: number, onPassed: (error: Error) => void): Deadline {
+  let timer: NodeJS.Timeout | undefined;
+  let isCancelled = false;
+  const passed = new Promise<never>((_resolve, reject) => {
+    const giveUp = (): void => {
+      if (isCancelled) return;
+      const error = new Error(`no answer within ${timeoutMs / 1000} s`);
+      reject(error);
+      onPassed(error);
+    };
+    // An answer that has come but was not read yet, as the thread was busy, is not late.
+    timer = setTimeout(() => setImmediate(giveUp), timeoutMs);
+  });
+  const cancel = (): void => {
+    isCancelled = true;
+    clearTimeout(timer);
+  };
+  return { passed, cancel };
+}
+
+async function readText(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > MAX_ANSWER_BYTES) throw new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}

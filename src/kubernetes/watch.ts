@@ -1,0 +1,75 @@
+/** One watch: a response that does not end, with a JSON document on each line. */
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { StringDecoder } from 'node:string_decoder';
+import { parseJson } from './answer.js';
+import { type Transport, wrapFailure } from './transport.js';
+
+export interface WatchOptions {
+  readonly signal: AbortSignal;
+  /** Until the head of the response. */
+  readonly connectMs: number;
+  /** A connection that brings nothing for this long counts as dead. */
+  readonly idleMs: number;
+  /** Throws to end the watch. */
+  readonly onEvent: (event: unknown) => void;
+}
+
+/** One event is a service account, of a few kilobytes. */
+const MAX_EVENT_CHARACTERS = 8 * 1024 * 1024;
+
+/**
+ * Resolves with the status once the server ends the response; of one other than 200 nothing is read.
+ * @throws ProductError `kubernetes-api` where the connection breaks, is idle or is given up.
+ */
+export async function watchEvents(transport: Transport, path: string, options: WatchOptions): Promise<number> {
+  const { signal, connectMs, idleMs, onEvent } = options;
+  let request: ClientRequest | undefined;
+  // Kept, as the response itself only says "aborted".
+  let failure: Error | undefined;
+  const giveUp = (message: string): void => {
+    failure ??= new Error(message);
+    request?.destroy(failure);
+  };
+  const abort = (): void => giveUp('given up');
+  let timer = setTimeout(giveUp, connectMs, `no answer within ${connectMs / 1000} s`);
+  signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
+  try {
+    const onRequest = (sent: ClientRequest): void => {
+      request = sent;
+      if (failure !== undefined) sent.destroy(failure);
+    };
+    const response = await transport.send({ method: 'GET', path, onRequest });
+    clearTimeout(timer);
+    timer = setTimeout(giveUp, idleMs, `nothing came for ${idleMs / 1000} s`);
+    // Destroyed after its end, it would raise an error for which there is no other listener.
+    response.on('error', () => undefined);
+    if (response.statusCode === 200) await readLines(response, onEvent, () => timer.refresh());
+    else response.resume();
+    return response.statusCode ?? 0;
+  } catch (error) {
+    throw wrapFailure('GET', path, failure ?? error);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+/** What follows the last line end was cut short, and is dropped. */
+async function readLines(
+  response: IncomingMessage,
+  onEvent: (event: unknown) => void,
+  onChunk: () => void,
+): Promise<void> {
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    onChunk();
+    const lines = (rest + decoder.write(chunk)).split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > MAX_EVENT_CHARACTERS) {
+      throw new Error(`an event has more than ${MAX_EVENT_CHARACTERS} characters`);
+    }
+    for (const line of lines) if (line !== '') onEvent(parseJson(line));
+  }
+}
