@@ -122,7 +122,7 @@ async function startWebhook(source, authority, certificate, count) {
     ],
     users: [{ name: 'bench', user: { token: 'bench' } }],
   };
-  const child = spawn(process.execPath, [...NODE_FLAGS, 'dist/webhook.cjs'], {
+  const child = spawn(process.execPath, [...NODE_FLAGS, 'dist/cli.cjs', 'webhook'], {
     env: {
       MALLOC_ARENA_MAX: '1',
       ADO_GIT_LISTEN_PORT: '0',

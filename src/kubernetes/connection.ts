@@ -1,15 +1,26 @@
-/** Where the Kubernetes API server is, and how to authenticate there. */
+/** Where the Kubernetes API server is, and how to authenticate there: types only. */
 import type { RequestOptions } from 'node:https';
+import type { Now } from '../time.js';
 
-/** A server's origin, and what every request to it needs, asked afresh for each as tokens are rotated. */
 export interface Connection {
   readonly server: URL;
-  /** Headers, certificates and, behind a proxy, an agent of its own. */
+  /** Headers, certificates and, behind a proxy, an agent. Asked before each request, as tokens are rotated. */
   authorize(): Promise<RequestOptions>;
 }
 
-/** Which of the two it is. */
-export type ConnectionSettings =
+export interface KubeconfigSettings {
+  readonly kind: 'kubeconfig';
   /** One path, or several as kubectl takes them. */
-  | { readonly kind: 'kubeconfig'; readonly path: string }
-  | { readonly kind: 'pod'; readonly serviceHost: string; readonly servicePort: string };
+  readonly path: string;
+}
+
+export interface PodSettings {
+  readonly kind: 'pod';
+  readonly serviceHost: string;
+  readonly servicePort: string;
+}
+
+export type ConnectionSettings = KubeconfigSettings | PodSettings;
+
+/** @throws ProductError `configuration` that names the file or variable that is missing or wrong. */
+export type Connect = (settings: ConnectionSettings, now: Now) => Promise<Connection>;

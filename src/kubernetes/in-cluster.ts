@@ -1,36 +1,27 @@
-/**
- * Where the Kubernetes API server is and how to authenticate: in a cluster from the pod's own service account, elsewhere
- * from KUBECONFIG. What reads the latter is loaded for it alone: it costs memory that a pod need not pay.
- */
+/** Connects to the API server from a pod, by its service account's token and the files that the kubelet mounts. */
 import { readFile } from 'node:fs/promises';
 import type { RequestOptions } from 'node:https';
+import { join } from 'node:path';
 import { describeError, ProductError } from '../errors.js';
-import type { Connection, ConnectionSettings } from './connection.js';
+import type { EpochMs, Now } from '../time.js';
+import type { Connection, PodSettings } from './connection.js';
 
 const SERVICE_ACCOUNT_DIRECTORY = '/var/run/secrets/kubernetes.io/serviceaccount';
-/** The kubelet renews the token at 80 % of its life, an hour: once a minute is what client-go does. */
-const TOKEN_LIFE_MS = 60_000;
+/** The kubelet renews the token at 80 % of its life, an hour. client-go reads it once a minute, too. */
+const REREAD_AFTER_MS = 60_000;
 
-/**
- * @param now milliseconds since 1970.
- * @throws ProductError `configuration`, naming the file or variable that is missing or wrong.
- */
-export async function connect(settings: ConnectionSettings, now: () => number): Promise<Connection> {
-  if (settings.kind === 'pod') return connectInPod(settings, now);
-  const { connectByKubeconfig } = await import('./kubeconfig.js');
-  return connectByKubeconfig(settings.path);
-}
-
-async function connectInPod(
-  { serviceHost, servicePort }: Extract<ConnectionSettings, { kind: 'pod' }>,
-  now: () => number,
+/** @throws ProductError `configuration` that names the file that can't be read. */
+export async function connectInPod(
+  { serviceHost, servicePort }: PodSettings,
+  now: Now,
+  directory = SERVICE_ACCOUNT_DIRECTORY,
 ): Promise<Connection> {
   const host = serviceHost.includes(':') ? `[${serviceHost}]` : serviceHost;
   let options: RequestOptions = {};
-  let readAt = Number.NEGATIVE_INFINITY;
+  let readAt: EpochMs | undefined;
   const authorize = async (): Promise<RequestOptions> => {
-    if (now() - readAt < TOKEN_LIFE_MS) return options;
-    const [token, ca] = await Promise.all([readMounted('token'), readMounted('ca.crt')]);
+    if (readAt !== undefined && now() - readAt < REREAD_AFTER_MS) return options;
+    const [token, ca] = await Promise.all([readMounted(directory, 'token'), readMounted(directory, 'ca.crt')]);
     options = { ca, headers: { authorization: `Bearer ${token.trim()}` } };
     readAt = now();
     return options;
@@ -39,8 +30,8 @@ async function connectInPod(
   return { server: new URL(`https://${host}:${servicePort}`), authorize };
 }
 
-async function readMounted(name: string): Promise<string> {
-  const path = `${SERVICE_ACCOUNT_DIRECTORY}/${name}`;
+async function readMounted(directory: string, name: string): Promise<string> {
+  const path = join(directory, name);
   try {
     return await readFile(path, 'utf8');
   } catch (error) {

@@ -1,33 +1,21 @@
-/** Reads kubeconfig files, with client-node: contexts, clusters, client certificates, tokens, exec plug-ins, proxies. */
+/** Connects to the API server by kubeconfig files, read with client-node: contexts, certificates, exec plug-ins, proxies. */
 import type { RequestOptions } from 'node:https';
 import { delimiter } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node';
 import { describeError, ProductError } from '../errors.js';
-import type { Connection } from './connection.js';
+import type { Connect, Connection } from './connection.js';
+import { connectInPod } from './in-cluster.js';
+
+/** By kubeconfig or from a pod. For the command line only: client-node costs memory that the webhook's pods need not pay. */
+export const connectAnywhere: Connect = async (settings, now) =>
+  settings.kind === 'pod' ? connectInPod(settings, now) : connectByKubeconfig(settings.path);
 
 /**
  * @param path of a kubeconfig file, or several as kubectl takes them.
- * @throws ProductError `configuration`, where there is no cluster to be found in it.
+ * @throws ProductError `configuration` where it names no cluster.
  */
-export function connectByKubeconfig(path: string): Connection {
-  const config = new KubeConfig();
-  const [first = '', ...others] = path.split(delimiter);
-  try {
-    config.loadFromFile(first);
-    for (const other of others) {
-      const more = new KubeConfig();
-      more.loadFromFile(other);
-      config.mergeConfig(more);
-    }
-  } catch (error) {
-    throw new ProductError(
-      'configuration',
-      `the kubeconfig ${path} (KUBECONFIG) can't be read: ${describeError(error)}`,
-      {
-        cause: error,
-      },
-    );
-  }
+function connectByKubeconfig(path: string): Connection {
+  const config = readKubeconfig(path);
   const cluster = config.getCurrentCluster();
   if (cluster === null || !URL.canParse(cluster.server)) {
     throw new ProductError(
@@ -40,9 +28,26 @@ export function connectByKubeconfig(path: string): Connection {
     authorize: async () => {
       const options: RequestOptions = { headers: {} };
       await config.applyToHTTPSOptions(options);
-      // client-node makes an agent for each request; that of a proxy is needed, another would only cost a handshake.
+      // client-node makes an agent for each request. Only that of a proxy is needed; others cost a handshake each.
       if (cluster.proxyUrl === undefined) delete options.agent;
       return options;
     },
   };
+}
+
+function readKubeconfig(path: string): KubeConfig {
+  const config = new KubeConfig();
+  const [first = '', ...others] = path.split(delimiter);
+  try {
+    config.loadFromFile(first);
+    for (const other of others) {
+      const more = new KubeConfig();
+      more.loadFromFile(other);
+      config.mergeConfig(more);
+    }
+  } catch (error) {
+    const message = `the kubeconfig ${path} (KUBECONFIG) can't be read: ${describeError(error)}`;
+    throw new ProductError('configuration', message, { cause: error });
+  }
+  return config;
 }

@@ -3,10 +3,10 @@ import { setTimeout as sleepFor } from 'node:timers/promises';
 import { waitUntilVerified } from '../certificates/verify.js';
 import { reportError } from '../errors.js';
 import { createKubernetesApi } from '../kubernetes/client.js';
-import { connect } from '../kubernetes/in-cluster.js';
+import type { Connect } from '../kubernetes/connection.js';
 import { createLogger, type Logger } from '../log.js';
 import { WEBHOOK_ENV } from '../names.js';
-import { type Milliseconds, milliseconds } from '../time.js';
+import { type EpochMs, epochMs, type Milliseconds, milliseconds } from '../time.js';
 import type { Environment } from '../values/environment.js';
 import { VERSION } from '../version.js';
 import { createAdmission } from './admission.js';
@@ -29,6 +29,8 @@ export interface WebhookProcess {
   readonly writeLog: (lines: string) => void;
   /** Takes sentences that say why it did not start, a line each. */
   readonly writeError: (lines: string) => void;
+  /** How the API server is reached. */
+  readonly connect: Connect;
   /** Aborted on SIGTERM or SIGINT: the webhook then ends in order. */
   readonly stop: AbortSignal;
 }
@@ -46,8 +48,8 @@ export async function runWebhook(given: WebhookProcess): Promise<number> {
   }
 }
 
-async function serve({ writeLog, stop }: WebhookProcess, config: WebhookConfig): Promise<void> {
-  const now = Date.now;
+async function serve({ writeLog, connect, stop }: WebhookProcess, config: WebhookConfig): Promise<void> {
+  const now = (): EpochMs => epochMs(Date.now());
   const clock = (): Milliseconds => milliseconds(performance.now());
   const log = createLogger(config.logLevel, writeLog, now);
   const connection = await connect(config.connection, now);

@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import t from 'tap';
 import { type ServiceAccountApi, startServiceAccountApi } from '../../src/emulators/index.js';
+import { connectAnywhere } from '../../src/kubernetes/kubeconfig.js';
 import { runWebhook } from '../../src/webhook/run.js';
 import { bareNode } from '../support/node-command.js';
 import {
@@ -25,7 +26,11 @@ import {
   writeKubeconfig,
 } from '../support/webhook-fixture.js';
 
-const PROGRAM = resolve(import.meta.dirname, '../../dist/webhook.cjs');
+const DIST = resolve(import.meta.dirname, '../../dist');
+/** What the image runs: it reads no kubeconfig. */
+const IN_POD = [join(DIST, 'webhook.cjs')];
+/** What people run. */
+const COMMAND = [join(DIST, 'cli.cjs'), 'webhook'];
 const TOKEN = 'token-of-the-webhook';
 const POD = createPod();
 
@@ -96,13 +101,14 @@ function run(env: Environment): Run {
   running.add(() => stop.abort());
   return createRun(
     () => stop.abort(),
-    ({ log, error }) => runWebhook({ env, writeLog: log, writeError: error, stop: stop.signal }),
+    ({ log, error }) =>
+      runWebhook({ env, connect: connectAnywhere, writeLog: log, writeError: error, stop: stop.signal }),
   );
 }
 
-/** Runs the built program. */
-function spawnProgram(env: Environment): Run {
-  const child = spawn(...bareNode(PROGRAM), { env, stdio: ['ignore', 'pipe', 'pipe'] });
+/** Runs a built program. */
+function spawnProgram(program: readonly string[], env: Environment): Run {
+  const child = spawn(...bareNode(...program), { env, stdio: ['ignore', 'pipe', 'pipe'] });
   running.add(() => child.kill('SIGKILL'));
   return createRun(
     () => child.kill('SIGTERM'),
@@ -241,8 +247,15 @@ void t.test('wrong settings end it with 2 and a line for each', async (t) => {
       );
     t.notMatch(errors, /^\s+at |hunter2/m, `${name}: no stack trace, no secret`);
   }
-  const { code, errors } = await spawnProgram({}).ended;
-  t.match([code, errors], [2, /^webhook: ADO_GIT_TLS_CERT_FILE is missing/], 'so does the built program');
+  const built: [readonly string[], Environment, RegExp][] = [
+    [IN_POD, {}, /^webhook: ADO_GIT_TLS_CERT_FILE is missing/],
+    [COMMAND, {}, /^webhook: ADO_GIT_TLS_CERT_FILE is missing/],
+    [COMMAND, { ...good, KUBECONFIG: '/none' }, /^webhook: the kubeconfig \/none \(KUBECONFIG\) can't be read/],
+    [IN_POD, good, /^webhook: KUBECONFIG is set, but webhook\.cjs runs in a pod only; run "ado-git-identity webhook"/],
+  ];
+  for (const [program, environment, expected] of built) {
+    t.match(await spawnProgram(program, environment).ended, { code: 2, errors: expected }, 'so do the built programs');
+  }
 });
 
 void t.test('a port that another program has ends it with 1', async (t) => {
@@ -263,7 +276,7 @@ void t.test('a port that another program has ends it with 1', async (t) => {
 void t.test('it serves over TLS 1.2 and later, and ends in order', async (t) => {
   const api = await startApi();
   t.teardown(() => api.close());
-  const webhook = await waitForPorts(spawnProgram(settingsFor(api, { ADO_GIT_DRAIN_SECONDS: '1' })));
+  const webhook = await waitForPorts(spawnProgram(COMMAND, settingsFor(api, { ADO_GIT_DRAIN_SECONDS: '1' })));
   await until(async () => (await webhook.health('/readyz')).status === 200);
   // Its log comes through a pipe, and may come after the answer.
   await until(() => webhook.find('ready') !== undefined);
@@ -337,7 +350,7 @@ void t.test('a signal before it is ready, and a second one, end it at once', asy
   t.equal((await early.ended).code, 0, 'there is nothing to drain');
 
   api.misbehave({});
-  const impatient = await waitForPorts(spawnProgram(settingsFor(api, { ADO_GIT_DRAIN_SECONDS: '300' })));
+  const impatient = await waitForPorts(spawnProgram(COMMAND, settingsFor(api, { ADO_GIT_DRAIN_SECONDS: '300' })));
   await until(() => impatient.find('ready') !== undefined);
   impatient.stop();
   await until(() => impatient.find('shutting down') !== undefined);
