@@ -87,3 +87,6 @@ export interface Pod {
   readonly metadata: Metadata;
   readonly spec: PodSpec;
 }
+
+/** What we write, as JSON: a type of `@kubernetes/client-node` without its classes, and with times as texts. */
+export type Plain<T> = T extends Date ? string : T extends object ? { readonly [K in keyof T]: Plain<T[K]> } : T;

@@ -1,72 +1,72 @@
 /**
- * A Kubernetes Event on the controller of a pod that was created without being injected: warnings reach a controller's
- * log alone, Events whoever looks at the workload.
+ * Records a Kubernetes Event on the controller of a pod that was created without being injected. A warning only reaches the
+ * controller's log; an Event reaches everyone who inspects the workload.
  */
 import { createHash } from 'node:crypto';
+import type { CoreV1Event } from '@kubernetes/client-node';
 import { describeError } from '../errors.js';
 import type { Outcome } from '../inject/index.js';
 import type { KubernetesApi } from '../kubernetes/client.js';
-import type { OwnerReference, Pod } from '../kubernetes/types.js';
+import type { OwnerReference, Plain, Pod } from '../kubernetes/types.js';
 import type { Logger } from '../log.js';
 import { PRODUCT } from '../names.js';
+import { type EpochMs, formatTime, type Now } from '../time.js';
 import type { AdmissionRequest } from './admission-review.js';
 
 export interface EventRecorderOptions {
   readonly api: Pick<KubernetesApi, 'post'>;
   readonly log: Logger;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Now;
   readonly count: (result: 'sent' | 'failed' | 'dropped') => void;
 }
 
-/** One Event for an owner and reason in this time, milliseconds. */
-const QUIET_MS = 3_600_000;
-/** What was said lately is remembered of so many owners and reasons; the oldest are forgotten first. */
+export type RecordEvent = (outcome: Outcome, request: AdmissionRequest) => void;
+
+type Refused = Extract<Outcome, { kind: 'refused' }>;
+
+interface QueuedEvent {
+  readonly key: string;
+  readonly path: string;
+  readonly event: Plain<CoreV1Event>;
+}
+
+/** At most one Event per owner and reason in this time. */
+const REPEAT_AFTER_MS = 3_600_000;
+/** Limit of remembered owners and reasons; the oldest are forgotten first. */
 const MAX_REMEMBERED = 2000;
-/** Events that wait to be sent; more are dropped, so that a slow API server costs no memory. */
-const MAX_WAITING = 100;
+/** Limit of Events in the queue. More are dropped, so that a slow API server costs no memory. */
+const MAX_QUEUED = 100;
 const TIMEOUT_MS = 5000;
-/** Limit of `v1` Event's message, bytes. */
+/** Limit of the message of a `v1` Event. */
 const MAX_MESSAGE_BYTES = 1024;
 const ALREADY_EXISTS = 409;
 
 /**
- * @returns a function that takes note and returns at once; Events are sent one after the other, and one that can't be
- *   sent is only logged. Not to be called on dry runs.
+ * @returns a function that queues the Event of an outcome and returns at once. Events are sent one after the other; a
+ *   failure is only logged and counted. Not to be called on dry runs.
  */
-export function createEventRecorder(
-  options: EventRecorderOptions,
-): (outcome: Outcome, request: AdmissionRequest) => void {
-  const { api, log, now, count } = options;
-  const said = new Map<string, number>();
-  const waiting: { readonly key: string; readonly path: string; readonly event: object }[] = [];
+export function createEventRecorder({ api, log, now, count }: EventRecorderOptions): RecordEvent {
+  const recent = createRecentKeys(now);
+  const queue: QueuedEvent[] = [];
   let isSending = false;
 
-  const wasSaidLately = (key: string): boolean => {
-    const time = now();
-    if (time - (said.get(key) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return true;
-    said.delete(key);
-    said.set(key, time);
-    const [oldest] = said.keys();
-    if (said.size > MAX_REMEMBERED && oldest !== undefined) said.delete(oldest);
-    return false;
+  const send = async ({ key, path, event }: QueuedEvent): Promise<void> => {
+    try {
+      const { status } = await api.post(path, event, TIMEOUT_MS);
+      // It exists where another replica has created it in the same hour.
+      if (status >= 300 && status !== ALREADY_EXISTS) throw new Error(`${path} was answered with ${status}`);
+      count('sent');
+    } catch (error) {
+      count('failed');
+      recent.forget(key);
+      log.warn('an Event could not be sent', { cause: describeError(error) });
+    }
   };
 
   const sendAll = async (): Promise<void> => {
     if (isSending) return;
     isSending = true;
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      try {
-        const { status } = await api.post(next.path, next.event, TIMEOUT_MS);
-        // Another replica has said the same in the same hour.
-        if (status >= 300 && status !== ALREADY_EXISTS) throw new Error(`${next.path} was answered with ${status}`);
-        count('sent');
-      } catch (error) {
-        count('failed');
-        said.delete(next.key);
-        log.warn('an Event could not be sent', { cause: describeError(error) });
-      }
-    }
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) await send(next);
     isSending = false;
   };
 
@@ -74,42 +74,67 @@ export function createEventRecorder(
     if (outcome.kind !== 'refused' || outcome.answer !== 'admit') return;
     const owner = findController(pod);
     if (owner === undefined) return;
-    const key = `${owner.uid} ${outcome.reason}`;
-    if (waiting.length >= MAX_WAITING) {
+    if (queue.length >= MAX_QUEUED) {
       count('dropped');
       return;
     }
-    if (wasSaidLately(key)) return;
-    waiting.push({
-      key,
-      path: `/api/v1/namespaces/${encodeURIComponent(namespace)}/events`,
-      event: writeEvent(owner, namespace, outcome, key, now()),
-    });
+    const key = `${owner.uid} ${outcome.reason}`;
+    if (!recent.add(key)) return;
+    const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/events`;
+    queue.push({ key, path, event: writeEvent(owner, namespace, outcome, now()) });
     void sendAll();
   };
 }
 
-/** `v1` Event. Its name is the same in each replica for the hour, so that only one is created. */
+/** A reason code as Kubernetes writes reasons: `no-client-id` becomes `NoClientId`. */
+export function formatEventReason(code: string): string {
+  return code
+    .split('-')
+    .map((word) => `${word.charAt(0).toUpperCase()}${word.slice(1)}`)
+    .join('');
+}
+
+/** The keys of the last hour. */
+function createRecentKeys(now: Now) {
+  const addedAt = new Map<string, EpochMs>();
+  return {
+    /** @returns false where the key was added less than an hour ago. */
+    add: (key: string): boolean => {
+      const moment = now();
+      const last = addedAt.get(key);
+      if (last !== undefined && moment - last < REPEAT_AFTER_MS) return false;
+      addedAt.delete(key);
+      addedAt.set(key, moment);
+      const [oldest] = addedAt.keys();
+      if (addedAt.size > MAX_REMEMBERED && oldest !== undefined) addedAt.delete(oldest);
+      return true;
+    },
+    forget: (key: string): void => void addedAt.delete(key),
+  };
+}
+
+/** Its name is the same in each replica for the hour, so that only one is created. */
 function writeEvent(
   owner: OwnerReference,
   namespace: string,
-  outcome: Extract<Outcome, { kind: 'refused' }>,
-  key: string,
-  now: number,
-): object {
-  const hour = Math.floor(now / QUIET_MS);
-  const suffix = createHash('sha256').update(`${key} ${hour}`).digest('hex').slice(0, 16);
-  const time = new Date(now).toISOString().replace(/\.\d+Z$/, 'Z');
+  { reason, message }: Refused,
+  now: EpochMs,
+): Plain<CoreV1Event> {
   const { apiVersion, kind, name, uid } = owner;
+  const hour = Math.floor(now / REPEAT_AFTER_MS);
+  const suffix = createHash('sha256').update(`${uid} ${reason} ${hour}`).digest('hex').slice(0, 16);
+  const time = formatTime(now).replace(/\.\d+Z$/, 'Z');
   return {
     apiVersion: 'v1',
     kind: 'Event',
     metadata: { namespace, name: `${name.slice(0, 230)}.${suffix}` },
     involvedObject: { apiVersion, kind, name, uid, namespace },
     type: 'Warning',
-    reason: outcome.reason,
-    message: cutBytes(outcome.message, MAX_MESSAGE_BYTES),
+    reason: formatEventReason(reason),
+    action: 'Injecting',
+    message: truncateBytes(`${reason}: ${message}`, MAX_MESSAGE_BYTES),
     source: { component: PRODUCT },
+    // What events.k8s.io calls `reportingController`.
     reportingComponent: PRODUCT,
     reportingInstance: '',
     firstTimestamp: time,
@@ -129,12 +154,9 @@ function findController(pod: unknown): OwnerReference | undefined {
   return isWhole ? (controller as OwnerReference) : undefined;
 }
 
-function cutBytes(text: string, most: number): string {
-  if (Buffer.byteLength(text) <= most) return text;
-  const room = most - Buffer.byteLength('…');
+function truncateBytes(text: string, limit: number): string {
+  if (Buffer.byteLength(text) <= limit) return text;
+  const bytes = Buffer.from(text).subarray(0, limit - Buffer.byteLength('…'));
   // A character that was cut in two decodes as the replacement character.
-  return `${Buffer.from(text)
-    .subarray(0, room)
-    .toString('utf8')
-    .replace(/\ufffd+$/, '')}…`;
+  return `${bytes.toString('utf8').replace(/\ufffd+$/, '')}…`;
 }

@@ -90,6 +90,7 @@ export async function inputCases(t: Test, { api, azure }: Cluster): Promise<void
     const { items } = (await api.get(`/api/v1/namespaces/${NAMESPACE}/events`)) as {
       items: {
         involvedObject: { kind: string };
+        reason: string;
         message: string;
         source?: { component?: string };
         reportingComponent?: string;
@@ -97,7 +98,9 @@ export async function inputCases(t: Test, { api, azure }: Cluster): Promise<void
     };
     return items.find(({ message }) => message.includes('kubectl annotate serviceaccount evented'));
   });
-  t.equal(event.involvedObject.kind, 'ReplicaSet', 'the Event stands on the controlling owner');
+  t.equal(event.involvedObject.kind, 'ReplicaSet', 'the Event is on the controlling owner');
+  t.equal(event.reason, 'NoClientId');
+  t.match(event.message, /^no-client-id: /);
 
   await api.apply({
     apiVersion: 'v1',

@@ -3,10 +3,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
 import { type ServiceAccountApi, startServiceAccountApi } from '../../src/emulators/index.js';
-import type { Outcome } from '../../src/inject/index.js';
+import { DENIED_REASONS, LASTING_REASONS, type Outcome, PASSING_REASONS } from '../../src/inject/index.js';
 import { createKubernetesApi } from '../../src/kubernetes/client.js';
 import { createLogger } from '../../src/log.js';
-import { createEventRecorder } from '../../src/webhook/events.js';
+import { addMs, epochMs } from '../../src/time.js';
+import { createEventRecorder, formatEventReason } from '../../src/webhook/events.js';
 import { reflectServiceAccounts } from '../../src/webhook/reflector.js';
 import { createServiceAccountCache } from '../../src/webhook/service-account-cache.js';
 import { createServiceAccounts } from '../../src/webhook/service-account-lookup.js';
@@ -230,9 +231,17 @@ void t.test('an answer that came in time is not late, however busy the thread wa
   t.match(await found, { state: 'found' });
 });
 
+void t.test('reasons of Events are written as Kubernetes writes them', (t) => {
+  t.equal(formatEventReason('no-client-id'), 'NoClientId');
+  for (const code of [...LASTING_REASONS, ...DENIED_REASONS, ...PASSING_REASONS]) {
+    t.match(formatEventReason(code), /^[A-Z][a-z]+(?:[A-Z][a-z]+)*$/, code);
+  }
+  t.end();
+});
+
 void t.test('Events', async (t) => {
   const { server, api } = await startApi(t);
-  let now = Date.UTC(2030, 0, 1);
+  let now = epochMs(Date.UTC(2030, 0, 1, 12, 0, 0, 789));
   const counts: string[] = [];
   const createRecorder = () =>
     createEventRecorder({ api, log, now: () => now, count: (result) => counts.push(result) });
@@ -253,8 +262,11 @@ void t.test('Events', async (t) => {
   t.equal(server.events.length, 1, 'one an hour for each owner and reason');
   t.match(server.events[0], {
     type: 'Warning',
-    reason: 'no-client-id',
-    message: `no client id ${CLIENT_ID}`,
+    reason: 'NoClientId',
+    action: 'Injecting',
+    message: `no-client-id: no client id ${CLIENT_ID}`,
+    reportingComponent: 'ado-git-identity',
+    firstTimestamp: '2030-01-01T12:00:00Z',
     involvedObject: { kind: 'ReplicaSet', name: 'app-7d9', uid: 'uid-1', namespace: 'apps' },
   });
 
@@ -263,11 +275,11 @@ void t.test('Events', async (t) => {
   t.equal(server.events.length, 1, 'nor does another replica say it again');
   t.same(counts, ['sent', 'sent']);
 
-  now += 3_600_000;
+  now = addMs(now, 3_600_000);
   record(refused('admit', 'é'.repeat(1000)), owned);
   await until(() => counts.length === 3);
   t.equal(server.events.length, 2, 'the next hour');
-  t.match(server.events[1], { message: /^é{510}…$/ });
+  t.match(server.events[1], { message: /^no-client-id: é{503}…$/ });
 
   record(refused('deny'), owned);
   record({ kind: 'skipped', reason: 'disabled', message: '' }, owned);
