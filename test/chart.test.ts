@@ -25,6 +25,7 @@ import {
   WEBHOOK_ENV,
   WEBHOOK_NAME,
 } from '../src/names.js';
+import { epochMs } from '../src/time.js';
 import { createMetrics } from '../src/webhook/metrics.js';
 
 const CHART = 'charts/ado-git-identity';
@@ -378,7 +379,7 @@ void t.test('monitoring and network policy', options, (t) => {
   t.match(at(find(objects, 'NetworkPolicy'), 'spec'), { policyTypes: ['Ingress', 'Egress'] });
 
   const metrics = createMetrics({
-    now: Date.now,
+    now: () => epochMs(Date.now()),
     countServiceAccounts: () => 0,
     countInFlight: () => 0,
     isReady: () => true,

@@ -1,143 +1,196 @@
-/** The webhook's series: few labels, no identities or names in them. */
+/** The webhook's metrics: few labels, and no identities or names in them. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { CertificateObserver } from '../certificates/managed/source.js';
 import type { Reason } from '../inject/index.js';
+import type { EpochMs, Now } from '../time.js';
 import type { AdmissionResult } from './admission-review.js';
 import type { ReflectorObserver } from './reflector.js';
 import type { LiveReadResult } from './service-account-lookup.js';
 
-export interface Metrics {
-  /** Called where the caBundle is looked at: elsewhere the series would stand at 0 and alarm. Returns what is told of each look. */
-  readonly observeCaBundle: () => (isValid: boolean) => void;
-  /** Called where certificates are managed. */
-  readonly observeManagedCertificates: () => CertificateObserver;
+export interface Metrics extends AdmissionMetrics, ServiceAccountMetrics, CertificateMetrics {
   readonly registry: Registry;
+  readonly countEvent: (result: 'sent' | 'failed' | 'dropped') => void;
+}
+
+interface AdmissionMetrics {
   readonly countAdmission: (result: AdmissionResult, reason: Reason | '') => void;
   /** From the head of an admission request to the end of its answer. */
   readonly observeDuration: (durationMs: number) => void;
+}
+
+interface ServiceAccountMetrics {
   readonly countLiveRead: (result: LiveReadResult) => void;
-  readonly countCertificateReload: (result: 'used' | 'refused') => void;
-  /** Validity of the certificate that is served, milliseconds since 1970. */
-  readonly setCertificateLife: (start: number, end: number) => void;
-  readonly countEvent: (result: 'sent' | 'failed' | 'dropped') => void;
   readonly reflector: ReflectorObserver;
 }
 
+interface CertificateMetrics {
+  readonly countCertificateReload: (result: 'used' | 'refused') => void;
+  /** Of the certificate that is served. */
+  readonly setValidity: (notBefore: EpochMs, notAfter: EpochMs) => void;
+  /**
+   * Registers the series of the caBundle, where it is verified: elsewhere it would be 0 and raise an alarm.
+   * @returns the function that sets it.
+   */
+  readonly observeCaBundle: () => (isValid: boolean) => void;
+  /** Registers the series of managed certificates, the caBundle's too. */
+  readonly observeManagedCertificates: () => CertificateObserver;
+}
+
 export interface MetricsOptions {
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Now;
   readonly countServiceAccounts: () => number;
   readonly countInFlight: () => number;
   readonly isReady: () => boolean;
 }
 
-/** Each with a registry of its own, so that two webhooks in one process do not meet. */
-export function createMetrics({ now, countServiceAccounts, countInFlight, isReady }: MetricsOptions): Metrics {
+/** Each call has a registry of its own, so that two webhooks in one process do not share series. */
+export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
-  const registers = [registry];
-  const admissions = new Counter({
-    name: 'ado_git_identity_admissions_total',
-    help: 'Admission requests by outcome and, where a pod was not injected, the reason.',
-    labelNames: ['outcome', 'reason'] as const,
-    registers,
-  });
-  const duration = new Histogram({
-    name: 'ado_git_identity_admission_duration_seconds',
-    help: 'Time from the head of an admission request to the end of its answer.',
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
-    registers,
-  });
-  const gauge = (name: string, help: string, collect?: () => number): Gauge =>
-    new Gauge({
-      name: `ado_git_identity_${name}`,
-      help,
-      registers,
-      ...(collect !== undefined && {
-        collect() {
-          this.set(collect());
-        },
-      }),
-    });
-  const counter = <Label extends string>(name: string, help: string, ...labelNames: Label[]): Counter<Label> =>
-    new Counter({ name: `ado_git_identity_${name}`, help, labelNames, registers });
+  const series = createSeries(registry);
+  series.gauge('ready', '1 while this replica is ready to serve.', () => (options.isReady() ? 1 : 0));
+  const events = series.counter(
+    'events_total',
+    'Kubernetes Events on the owners of pods that were not injected.',
+    'result',
+  );
+  return {
+    registry,
+    ...createAdmissionMetrics(series, options),
+    ...createServiceAccountMetrics(series, options),
+    ...createCertificateMetrics(series),
+    countEvent: (result) => events.inc({ result }),
+  };
+}
 
-  gauge('ready', '1 while this replica is ready to serve.', () => (isReady() ? 1 : 0));
-  gauge('admissions_in_flight', 'Admission requests that are being answered.', countInFlight);
-  gauge('service_accounts', 'Service accounts in the cache.', countServiceAccounts);
-  const isSynced = gauge('service_accounts_synced', '1 once a whole list of service accounts was in the cache.');
-  const lastEvent = gauge(
+type Series = ReturnType<typeof createSeries>;
+
+/** Makes single series; names get the prefix of the product. */
+function createSeries(registry: Registry) {
+  const describe = (name: string, help: string) => ({
+    name: `ado_git_identity_${name}`,
+    help,
+    registers: [registry],
+  });
+  return {
+    gauge: (name: string, help: string, read?: () => number): Gauge => {
+      if (read === undefined) return new Gauge(describe(name, help));
+      return new Gauge({
+        ...describe(name, help),
+        collect() {
+          this.set(read());
+        },
+      });
+    },
+    counter: <Label extends string>(name: string, help: string, ...labelNames: Label[]): Counter<Label> =>
+      new Counter({ ...describe(name, help), labelNames }),
+    histogram: (name: string, help: string, buckets: number[]): Histogram =>
+      new Histogram({ ...describe(name, help), buckets }),
+  };
+}
+
+function createAdmissionMetrics(series: Series, { countInFlight }: MetricsOptions): AdmissionMetrics {
+  const admissions = series.counter(
+    'admissions_total',
+    'Admission requests by outcome and, where a pod was not injected, the reason.',
+    'outcome',
+    'reason',
+  );
+  const duration = series.histogram(
+    'admission_duration_seconds',
+    'Time from the head of an admission request to the end of its answer.',
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+  );
+  series.gauge('admissions_in_flight', 'Admission requests that are being answered.', countInFlight);
+  return {
+    countAdmission: (outcome, reason) => admissions.inc({ outcome, reason }),
+    observeDuration: (durationMs) => duration.observe(durationMs / 1000),
+  };
+}
+
+function createServiceAccountMetrics(
+  series: Series,
+  { now, countServiceAccounts }: MetricsOptions,
+): ServiceAccountMetrics {
+  series.gauge('service_accounts', 'Service accounts in the cache.', countServiceAccounts);
+  const isSynced = series.gauge('service_accounts_synced', '1 once a whole list of service accounts was in the cache.');
+  const lastEvent = series.gauge(
     'service_accounts_last_event_timestamp_seconds',
     'When the watch of service accounts last brought something, an event or a bookmark.',
   );
-  const watchRestarts = counter(
+  const watchRestarts = series.counter(
     'service_account_watch_restarts_total',
     'Ends of the watch of service accounts: planned (ended), too old (expired), broken (failed).',
     'cause',
   );
-  const liveReads = counter(
+  const liveReads = series.counter(
     'service_account_live_reads_total',
     'Reads of a service account that the cache did not answer.',
     'result',
   );
-  const certificateStart = gauge(
+  isSynced.set(0);
+  const hear = (): void => lastEvent.set(now() / 1000);
+  return {
+    countLiveRead: (result) => liveReads.inc({ result }),
+    reflector: {
+      synced: () => {
+        isSynced.set(1);
+        hear();
+      },
+      heard: hear,
+      restarted: (cause) => watchRestarts.inc({ cause }),
+    },
+  };
+}
+
+function createCertificateMetrics(series: Series): CertificateMetrics {
+  const start = series.gauge(
     'certificate_not_before_timestamp_seconds',
-    'Begin of validity of the certificate that is served.',
+    'Start of validity of the certificate that is served.',
   );
-  const certificateEnd = gauge(
+  const end = series.gauge(
     'certificate_not_after_timestamp_seconds',
     'End of validity of the certificate that is served.',
   );
-  const reloads = counter(
+  const reloads = series.counter(
     'certificate_reloads_total',
     'Changes of the certificate: used, or refused as unfit.',
     'result',
   );
-  const events = counter('events_total', 'Kubernetes Events on the owners of pods that were not injected.', 'result');
-  isSynced.set(0);
   const observeCaBundle = (): ((isValid: boolean) => void) => {
-    const bundleValid = gauge(
+    const bundleValid = series.gauge(
       'ca_bundle_valid',
       '1 while the caBundle of the webhook configuration is what it must be.',
     );
     return (isValid) => bundleValid.set(isValid ? 1 : 0);
   };
-
   return {
-    registry,
-    countAdmission: (outcome, reason) => admissions.inc({ outcome, reason }),
-    observeDuration: (durationMs) => duration.observe(durationMs / 1000),
-    countLiveRead: (result) => liveReads.inc({ result }),
     countCertificateReload: (result) => reloads.inc({ result }),
-    setCertificateLife: (start, end) => {
-      certificateStart.set(start / 1000);
-      certificateEnd.set(end / 1000);
+    setValidity: (notBefore, notAfter) => {
+      start.set(notBefore / 1000);
+      end.set(notAfter / 1000);
     },
-    countEvent: (result) => events.inc({ result }),
     observeCaBundle,
-    observeManagedCertificates: () => {
-      const authorityEnd = gauge(
-        'authority_not_after_timestamp_seconds',
-        'End of validity of the managed authority that issues.',
-      );
-      const setBundleValid = observeCaBundle();
-      const rotations = counter('rotations_total', 'Managed certificates that this replica has put into use.', 'kind');
-      const repairs = counter('repairs_total', 'What others had undone and was put back.', 'object');
-      return {
-        rotated: (kind) => rotations.inc({ kind }),
-        repaired: (object) => repairs.inc({ object }),
-        reconciled: ({ authorityEnd: end, isBundleValid }) => {
-          setBundleValid(isBundleValid);
-          if (end !== undefined) authorityEnd.set(end / 1000);
-        },
-      };
-    },
-    reflector: {
-      synced: () => {
-        isSynced.set(1);
-        lastEvent.set(now() / 1000);
-      },
-      heard: () => lastEvent.set(now() / 1000),
-      restarted: (cause) => watchRestarts.inc({ cause }),
+    observeManagedCertificates: () => createManagedObserver(series, observeCaBundle()),
+  };
+}
+
+function createManagedObserver(series: Series, setBundleValid: (isValid: boolean) => void): CertificateObserver {
+  const authorityEnd = series.gauge(
+    'authority_not_after_timestamp_seconds',
+    'End of validity of the managed authority that issues.',
+  );
+  const rotations = series.counter(
+    'rotations_total',
+    'Managed certificates that this replica has put into use.',
+    'kind',
+  );
+  const repairs = series.counter('repairs_total', 'Changes by others that this replica has reverted.', 'object');
+  return {
+    rotated: (kind) => rotations.inc({ kind }),
+    repaired: (object) => repairs.inc({ object }),
+    reconciled: ({ authorityEnd: end, isBundleValid }) => {
+      setBundleValid(isBundleValid);
+      if (end !== undefined) authorityEnd.set(end / 1000);
     },
   };
 }

@@ -1,19 +1,21 @@
 /**
- * Keeps the cache of service accounts in step with the API server: a list in pages, then a watch, as client-go's
- * reflector does it. Whatever breaks is mended by trying again; meanwhile the cache holds what was known.
+ * Keeps the cache of service accounts in step with the API server: a list in pages, then a watch, as client-go's reflector
+ * does. After any failure it tries again; meanwhile the cache keeps what it has.
  */
 import { describeError } from '../errors.js';
+import { readMessage } from '../kubernetes/answer.js';
 import type { KubernetesApi } from '../kubernetes/client.js';
 import type { Logger } from '../log.js';
+import type { Sleep } from '../time.js';
 import { readServiceAccount, type ServiceAccount, type ServiceAccountCache } from './service-account-cache.js';
 
-/** What the reflector says of itself, for metrics and readiness. */
+/** What the reflector reports, for metrics and readiness. */
 export interface ReflectorObserver {
   /** A whole list is in the cache. */
   synced(): void;
-  /** Something came: an event or a bookmark. */
+  /** An event or a bookmark came. */
   heard(): void;
-  /** `ended`: as planned, by the server; the others mean that something was amiss. */
+  /** `ended` by the server, as planned; `expired`: too old, so that a new list is needed; `failed` otherwise. */
   restarted(cause: 'ended' | 'expired' | 'failed'): void;
 }
 
@@ -23,39 +25,38 @@ export interface ReflectorOptions {
   readonly log: Logger;
   readonly observer: ReflectorObserver;
   readonly signal: AbortSignal;
-  /** Ends early, without an error, when the signal is aborted. */
-  readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+  readonly sleep: Sleep;
   /** From 0 up to 1. */
   readonly random: () => number;
   readonly timing?: Partial<ReflectorTiming>;
 }
 
-/** All in milliseconds. */
 export interface ReflectorTiming {
-  readonly requestTimeout: number;
-  /** The API server sends a bookmark about once a minute: three of them missed is a dead connection. */
-  readonly idle: number;
-  /** The server ends a watch after this long, so that replicas of it share the load anew. */
-  readonly watchLife: number;
-  readonly minPause: number;
-  readonly maxPause: number;
+  readonly requestTimeoutMs: number;
+  /** The API server sends a bookmark about once a minute: after three without one the connection counts as dead. */
+  readonly idleMs: number;
+  /** The server ends a watch after this time, so that its replicas share the load again. */
+  readonly watchLifeMs: number;
+  readonly minPauseMs: number;
+  readonly maxPauseMs: number;
 }
 
 const TIMING: ReflectorTiming = {
-  requestTimeout: 20_000,
-  idle: 200_000,
-  watchLife: 540_000,
-  minPause: 250,
-  maxPause: 10_000,
+  requestTimeoutMs: 20_000,
+  idleMs: 200_000,
+  watchLifeMs: 540_000,
+  minPauseMs: 250,
+  maxPauseMs: 10_000,
 };
 
 const PATH = '/api/v1/serviceaccounts';
-const PAGE = 500;
+const PAGE_SIZE = 500;
 const GONE = 410;
 
-/** The resource version that the watch should go on from is too old: only a new list helps. */
+/** The resource version at which the watch should continue is too old: only a new list helps. */
 class ExpiredError extends Error {}
 
+/** After this many failures in a row a new list is made, whatever their cause. */
 const FAILURES_BEFORE_LIST = 5;
 
 /** Runs until the signal is aborted. Never rejects. */
@@ -83,17 +84,16 @@ export async function reflectServiceAccounts(options: ReflectorOptions): Promise
       if (isAborted(signal)) return;
       failures += 1;
       const isExpired = error instanceof ExpiredError;
-      // Whatever else keeps it from going on, a new list mends it.
       if (isExpired || failures % FAILURES_BEFORE_LIST === 0) version = undefined;
       observer.restarted(isExpired ? 'expired' : 'failed');
-      log.warn('the watch of the service accounts broke; admissions go on with what is known', {
+      log.warn('the watch of the service accounts broke; the cache is still used', {
         cause: describeError(error),
         failures,
       });
     }
-    // Also after an orderly end: a server that ends each watch at once must not be hammered. Jitter spreads replicas.
-    const pause = Math.min(timing.maxPause, timing.minPause * 2 ** failures);
-    await sleep(pause * (0.5 + random()), signal);
+    // After an orderly end too: a server that ends each watch at once must not be flooded. Jitter spreads the replicas.
+    const pauseMs = Math.min(timing.maxPauseMs, timing.minPauseMs * 2 ** failures);
+    await sleep(pauseMs * (0.5 + random()), signal);
   }
 }
 
@@ -102,8 +102,8 @@ async function listAll({ api, cache }: ReflectorOptions, timing: ReflectorTiming
   const accounts: ServiceAccount[] = [];
   let token = '';
   for (;;) {
-    const query = new URLSearchParams({ limit: String(PAGE), ...(token !== '' && { continue: token }) });
-    const { status, body } = await api.get(`${PATH}?${query.toString()}`, timing.requestTimeout);
+    const query = new URLSearchParams({ limit: String(PAGE_SIZE), ...(token !== '' && { continue: token }) });
+    const { status, body } = await api.get(`${PATH}?${query.toString()}`, timing.requestTimeoutMs);
     if (status === GONE) throw new ExpiredError('the list changed too much while it was read');
     const page = readPage(status, body);
     for (const item of page.items) {
@@ -139,14 +139,14 @@ function readPage(status: number, body: unknown): Page {
   return { items: (items as unknown[] | undefined | null) ?? [], version: metadata.resourceVersion, token };
 }
 
-/** Resolves when the server ends the watch in order. */
+/** Resolves when the server ends the watch as planned. */
 async function watchFrom(
   version: string,
   { api, cache, signal, random }: ReflectorOptions,
   timing: ReflectorTiming,
   heard: (version: string | undefined) => void,
 ): Promise<void> {
-  const seconds = Math.ceil((timing.watchLife / 1000) * (0.75 + random() / 2));
+  const seconds = Math.ceil((timing.watchLifeMs / 1000) * (0.75 + random() / 2));
   const query = new URLSearchParams({
     watch: 'true',
     allowWatchBookmarks: 'true',
@@ -157,8 +157,8 @@ async function watchFrom(
   try {
     const status = await api.watch(`${PATH}?${query.toString()}`, {
       signal,
-      connectMs: timing.requestTimeout,
-      idleMs: timing.idle,
+      connectMs: timing.requestTimeoutMs,
+      idleMs: timing.idleMs,
       onEvent: (event) => {
         try {
           heard(applyEvent(event, cache));
@@ -175,39 +175,47 @@ async function watchFrom(
   }
 }
 
-/** @returns the version that a next watch may go on from. */
-function applyEvent(event: unknown, cache: ServiceAccountCache): string | undefined {
-  const { type, object } = (event ?? {}) as { type?: unknown; object?: unknown };
-  const { metadata, code, message } = (object ?? {}) as {
-    metadata?: { resourceVersion?: string };
-    code?: number;
-    message?: string;
+interface WatchEvent {
+  readonly type?: unknown;
+  readonly object?: {
+    readonly metadata?: { readonly resourceVersion?: string };
+    /** Of a `Status`. */
+    readonly code?: number;
+    readonly message?: string;
   };
-  if (type === 'ERROR') {
-    const text = `the API server ended the watch: ${message ?? 'no message'}`;
-    throw code === GONE ? new ExpiredError(text) : new Error(text);
-  }
-  if (type === 'BOOKMARK') return metadata?.resourceVersion;
+}
+
+/** @returns the version at which the next watch may continue. */
+function applyEvent(event: unknown, cache: ServiceAccountCache): string | undefined {
+  const { type, object } = (event ?? {}) as WatchEvent;
+  const version = object?.metadata?.resourceVersion;
+  if (type === 'BOOKMARK') return version;
+  if (type === 'ERROR') throw createWatchError(object);
   const account = readServiceAccount(object);
-  // Going on past what can't be read would miss a change for good.
+  // To continue after an event that can't be read would miss a change for good.
   if (account === undefined) throw new ExpiredError('the watch brought something that is no service account');
   if (type === 'ADDED' || type === 'MODIFIED') cache.set(account);
   else if (type === 'DELETED') cache.delete(account);
-  return metadata?.resourceVersion;
+  return version;
 }
+
+/** Of an ERROR event, whose object is a `Status`. */
+function createWatchError(status: WatchEvent['object']): Error {
+  const text = `the API server ended the watch: ${status?.message ?? 'no message'}`;
+  return status?.code === GONE ? new ExpiredError(text) : new Error(text);
+}
+
+const HINTS: Readonly<Record<number, string>> = {
+  401: ' (its credentials are not accepted)',
+  403: ' (the ClusterRole of the webhook must allow get, list and watch of serviceaccounts)',
+};
 
 function describeStatus(status: number, body?: unknown): string {
-  const message = (body as { message?: unknown } | undefined)?.message;
-  const hint =
-    status === 403
-      ? ' (the ClusterRole of the webhook must allow get, list and watch of serviceaccounts)'
-      : status === 401
-        ? ' (its credentials are not accepted)'
-        : '';
-  return `${status}${typeof message === 'string' ? `: ${message}` : ''}${hint}`;
+  const message = readMessage({ body });
+  return `${status}${message === '' ? '' : `: ${message}`}${HINTS[status] ?? ''}`;
 }
 
-/** A call, so that the compiler doesn't take the state before an await for the state after it. */
+/** A call, as the compiler takes the state before an `await` for the state after it. */
 function isAborted(signal: AbortSignal): boolean {
   return signal.aborted;
 }

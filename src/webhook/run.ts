@@ -1,12 +1,12 @@
-/** The webhook's life: settings, certificate, cluster, ports, service, an orderly end. */
-import { setTimeout as sleepFor } from 'node:timers/promises';
+/** Runs the webhook: settings, connection, certificate, ports, service, and an orderly shutdown. */
 import { waitUntilVerified } from '../certificates/verify.js';
 import { reportError } from '../errors.js';
 import { createKubernetesApi } from '../kubernetes/client.js';
 import type { Connect } from '../kubernetes/connection.js';
 import { createLogger, type Logger } from '../log.js';
 import { WEBHOOK_ENV } from '../names.js';
-import { type EpochMs, epochMs, type Milliseconds, milliseconds } from '../time.js';
+import { sleep } from '../sleep.js';
+import { epochMs, type Milliseconds, milliseconds, type Now } from '../time.js';
 import type { Environment } from '../values/environment.js';
 import { VERSION } from '../version.js';
 import { createAdmission } from './admission.js';
@@ -15,6 +15,7 @@ import { createEventRecorder } from './events.js';
 import { createHealthServer } from './health.js';
 import { closeServer, listen } from './listen.js';
 import { createMetrics } from './metrics.js';
+import { createLimiter } from './overload.js';
 import { type Condition, createReadiness, type Readiness } from './readiness.js';
 import { reflectServiceAccounts } from './reflector.js';
 import { type App, createApp } from './server.js';
@@ -22,7 +23,7 @@ import { createServiceAccountCache } from './service-account-cache.js';
 import { createServiceAccounts } from './service-account-lookup.js';
 import { followCertificate, openCertificates } from './tls.js';
 
-/** What the webhook is given of its process. */
+/** What the webhook gets from its process. */
 export interface WebhookProcess {
   readonly env: Environment;
   /** Takes JSON lines. */
@@ -31,11 +32,11 @@ export interface WebhookProcess {
   readonly writeError: (lines: string) => void;
   /** How the API server is reached. */
   readonly connect: Connect;
-  /** Aborted on SIGTERM or SIGINT: the webhook then ends in order. */
+  /** Aborted on SIGTERM or SIGINT: the webhook then shuts down in order. */
   readonly stop: AbortSignal;
 }
 
-/** So long answers that are under way may take once the drain is over, milliseconds. */
+/** Grace period for responses in flight after the drain. */
 const LAST_ANSWERS_MS = 5000;
 
 /** @returns the exit code: 0 after an orderly end, else that of the error. */
@@ -49,41 +50,40 @@ export async function runWebhook(given: WebhookProcess): Promise<number> {
 }
 
 async function serve({ writeLog, connect, stop }: WebhookProcess, config: WebhookConfig): Promise<void> {
-  const now = (): EpochMs => epochMs(Date.now());
+  const now: Now = () => epochMs(Date.now());
   const clock = (): Milliseconds => milliseconds(performance.now());
   const log = createLogger(config.logLevel, writeLog, now);
   const connection = await connect(config.connection, now);
   const ending = new AbortController();
+  const { signal } = ending;
   const api = createKubernetesApi(connection);
   try {
     const cache = createServiceAccountCache();
-    const conditions: Condition[] = ['listening', 'service-accounts'];
-    if (config.tls.namespace !== undefined) conditions.push('verified-by-the-api-server');
-    const readiness = createReadiness(conditions, () => log.info('ready'));
+    const limiter = createLimiter();
+    const readiness = createReadiness(listConditions(config), () => log.info('ready'));
     const metrics = createMetrics({
       now,
       countServiceAccounts: () => cache.size,
-      countInFlight: () => app.inFlight(),
+      countInFlight: () => limiter.count,
       isReady: () => readiness.missing().length === 0,
     });
     const certificates = await openCertificates({ tls: config.tls, api, log, metrics, now, sleep });
-    ending.signal.addEventListener('abort', () => certificates.close());
+    signal.addEventListener('abort', () => certificates.close());
     const serviceAccounts = createServiceAccounts({ api, cache, now, onLiveRead: metrics.countLiveRead });
     const report = createEventRecorder({ api, log, now, count: metrics.countEvent });
     const admit = createAdmission({ serviceAccounts, defaults: config.defaults, log, report });
-    const app: App = createApp({ admit, log, metrics, clock }, certificates.current());
-    followCertificate(certificates, app, metrics, log);
+    const app = createApp({ admit, log, metrics, clock, limiter }, certificates.current());
+    followCertificate({ certificates, app, metrics, log, now });
     const synced = (): void => {
       metrics.reflector.synced();
       readiness.fulfil('service-accounts');
     };
     const observer = { ...metrics.reflector, synced };
-    void reflectServiceAccounts({ api, cache, log, observer, signal: ending.signal, sleep, random: Math.random });
+    void reflectServiceAccounts({ api, cache, log, observer, signal, sleep, random: Math.random });
     const verify = async (port: number): Promise<void> => {
       const { namespace } = config.tls;
       if (namespace === undefined) return;
       const { readCaBundle } = certificates;
-      const { signal } = ending;
       if (await waitUntilVerified({ port, namespace, readCaBundle, sleep, signal, log })) {
         readiness.fulfil('verified-by-the-api-server');
       }
@@ -94,6 +94,12 @@ async function serve({ writeLog, connect, stop }: WebhookProcess, config: Webhoo
     ending.abort();
     api.close();
   }
+}
+
+function listConditions({ tls }: WebhookConfig): readonly Condition[] {
+  const conditions: Condition[] = ['listening', 'service-accounts'];
+  // Outside of a cluster no API server calls it.
+  return tls.namespace === undefined ? conditions : [...conditions, 'verified-by-the-api-server'];
 }
 
 interface Service {
@@ -107,7 +113,7 @@ interface Service {
   readonly verify: (port: number) => Promise<void>;
 }
 
-/** Opens the ports, serves until the stop, and ends in order. */
+/** Opens the ports, serves until the stop, and shuts down in order. */
 async function serveUntilStopped({ app, health, config, readiness, log, stop, verify }: Service): Promise<void> {
   try {
     await app.fastify.ready();
@@ -121,18 +127,13 @@ async function serveUntilStopped({ app, health, config, readiness, log, stop, ve
     readiness.drain();
     app.closeConnectionsAfterAnswers();
     log.info('shutting down', { drainSeconds: isServing ? config.drainSeconds : 0 });
-    // Until the endpoints have spread, the API server goes on sending requests here.
+    // The API server sends requests here until it knows the new endpoints.
     if (isServing) await sleep(config.drainSeconds * 1000);
   } finally {
     await closeServer(app.server, LAST_ANSWERS_MS);
     await closeServer(health, 0);
   }
   log.info('stopped');
-}
-
-/** Ends early, without an error, when the signal is aborted. */
-async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  await sleepFor(milliseconds, undefined, { signal }).catch(() => undefined);
 }
 
 function waitForAbort(signal: AbortSignal): Promise<void> {

@@ -1,7 +1,10 @@
-/** A queue for so many places. */
+/** A counting semaphore with a queue. */
 
-/** @returns what resolves when a place is free, with the function that gives it back, to be called once. */
-export function createSemaphore(count: number): () => Promise<() => void> {
+/** Frees the place; to be called once. */
+export type Release = () => void;
+
+/** @returns `acquire`, which resolves once a place is free. Places are given in the order of the calls. */
+export function createSemaphore(count: number): () => Promise<Release> {
   let free = count;
   const waiting: (() => void)[] = [];
   const release = (): void => {

@@ -1,4 +1,4 @@
-/** The HTTPS server that the API server calls: `POST /mutate`. It bounds what it takes on, and ends in order. */
+/** The HTTPS server that the API server calls: `POST /mutate`. It limits concurrent requests, and shuts down in order. */
 import type { IncomingMessage } from 'node:http';
 import { createServer, type Server, type ServerOptions } from 'node:https';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
@@ -9,7 +9,7 @@ import type { Milliseconds } from '../time.js';
 import { type AdmissionAnswer, type Admit, answerFailure } from './admission.js';
 import { MAX_REVIEW_BYTES } from './admission-review.js';
 import type { Metrics } from './metrics.js';
-import { createLoad, type Limits } from './overload.js';
+import type { Limiter } from './overload.js';
 
 export interface AppOptions {
   readonly admit: Admit;
@@ -17,31 +17,29 @@ export interface AppOptions {
   readonly metrics: Pick<Metrics, 'countAdmission' | 'observeDuration'>;
   /** A clock of which only differences count. */
   readonly clock: () => Milliseconds;
-  readonly limits?: Partial<Limits>;
-  /** A body must have come by then, milliseconds. */
-  readonly bodyMs?: number;
+  readonly limiter: Limiter;
+  /** Limit for the arrival of a body. */
+  readonly bodyTimeoutMs?: number;
 }
 
 export interface App {
   readonly fastify: FastifyInstance<Server>;
   /** Ready to listen. */
   readonly server: Server;
-  readonly inFlight: () => number;
   /** New connections get this certificate; those that are open keep theirs. */
   useCertificate(pair: KeyedCertificate): void;
-  /** From here on each answer closes its connection, so that the API server opens the next elsewhere. */
+  /** From now on each answer closes its connection, so that the API server opens the next one to another replica. */
   closeConnectionsAfterAnswers(): void;
 }
 
-/** Longer than the 90 s after which the API server drops an idle connection: the server must never be the first. */
+/** Longer than the 90 s after which the API server drops an idle connection: the server must never close it first. */
 const KEEP_ALIVE_MS = 120_000;
-/** Of the API server, a review of 7 MiB comes within a fraction of it. */
-const BODY_MS = 10_000;
+/** A review of 7 MiB comes from the API server within a fraction of this. */
+const BODY_TIMEOUT_MS = 10_000;
 const TLS = { minVersion: 'TLSv1.2' } as const;
 
 export function createApp(options: AppOptions, pair: KeyedCertificate): App {
-  const { admit, log, metrics, clock, limits, bodyMs = BODY_MS } = options;
-  const load = createLoad(limits);
+  const { admit, log, metrics, clock, limiter, bodyTimeoutMs = BODY_TIMEOUT_MS } = options;
   let isClosing = false;
   const fastify = Fastify({ logger: false, serverFactory: (handler) => createServer(serverOptions(pair), handler) });
   fastify.server.on('tlsClientError', (error) => log.debug('a TLS handshake failed', { cause: describeError(error) }));
@@ -59,18 +57,18 @@ export function createApp(options: AppOptions, pair: KeyedCertificate): App {
     // Follows the last byte of the answer, or the loss of the connection.
     reply.raw.once('close', () => metrics.observeDuration(clock() - startMs));
     if (isClosing) void reply.header('connection', 'close');
-    const place = await load.take(Number(request.headers['content-length'] ?? MAX_REVIEW_BYTES));
-    if (typeof place === 'string') {
-      const message = `too many ${place} are under way; try again in a second`;
+    const release = await limiter.acquire(Number(request.headers['content-length'] ?? MAX_REVIEW_BYTES));
+    if (typeof release === 'string') {
+      const message = `too many ${release} are being answered; try again in a second`;
       return send(reply, answerFailure(log, 503, 'ServiceUnavailable', 'overloaded', message));
     }
-    if (reply.raw.destroyed) place();
-    else reply.raw.once('close', place);
+    if (reply.raw.destroyed) release();
+    else reply.raw.once('close', release);
     return undefined;
   });
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('application/json', (_request: unknown, payload: IncomingMessage) =>
-    readBody(payload, MAX_REVIEW_BYTES, bodyMs),
+    readBody(payload, MAX_REVIEW_BYTES, bodyTimeoutMs),
   );
   fastify.post<{ Body: Buffer | null }>('/mutate', async (request, reply) =>
     send(reply, await admit(request.body ?? Buffer.alloc(0))),
@@ -89,13 +87,12 @@ export function createApp(options: AppOptions, pair: KeyedCertificate): App {
       status === 415
         ? `the content type is ${JSON.stringify(request.headers['content-type'] ?? '')}; application/json is expected`
         : error.message;
-    return refuse(reply, status, reasonOf(status), message);
+    return refuse(reply, status, nameReason(status), message);
   });
 
   return {
     fastify,
     server: fastify.server,
-    inFlight: () => load.count,
     useCertificate: ({ certificatePem, keyPem }) =>
       fastify.server.setSecureContext({ ...TLS, cert: certificatePem, key: keyPem }),
     closeConnectionsAfterAnswers: () => {
@@ -110,20 +107,23 @@ function serverOptions({ certificatePem, keyPem }: KeyedCertificate): ServerOpti
     cert: certificatePem,
     key: keyPem,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    // Counted from the connection on: shorter, connections that the API server keeps in stock would be closed from here.
+    // Node counts it from the start of the connection: a shorter one would close connections that the API server keeps.
     headersTimeout: KEEP_ALIVE_MS,
     requestTimeout: KEEP_ALIVE_MS,
     handshakeTimeout: 10_000,
   };
 }
 
-/** All of the body, or the error that answers with 413; what is too much is read and dropped by node itself. */
-async function readBody(payload: IncomingMessage, limit: number, milliseconds: number): Promise<Buffer> {
+/**
+ * Reads the whole body. Node itself reads and drops the rest of one that is too large.
+ * @throws an error with `statusCode` 413 or 408.
+ */
+async function readBody(payload: IncomingMessage, limit: number, timeoutMs: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
-  // Its place among the admissions under way is taken already: who sends nothing must not keep it.
-  const late = Object.assign(new Error(`the body did not come within ${milliseconds / 1000} s`), { statusCode: 408 });
-  const timer = setTimeout(() => payload.destroy(late), milliseconds);
+  // It already has a place in the limiter, which a client that sends nothing must not keep.
+  const late = Object.assign(new Error(`the body did not come within ${timeoutMs / 1000} s`), { statusCode: 408 });
+  const timer = setTimeout(() => payload.destroy(late), timeoutMs);
   try {
     for await (const chunk of payload.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       length += chunk.length;
@@ -139,8 +139,8 @@ async function readBody(payload: IncomingMessage, limit: number, milliseconds: n
   return Buffer.concat(chunks, length);
 }
 
-/** The names that Kubernetes gives to these codes. */
-function reasonOf(status: number): string {
+/** The reason that Kubernetes gives with an HTTP status. */
+function nameReason(status: number): string {
   if (status === 413) return 'RequestEntityTooLarge';
   if (status === 415) return 'UnsupportedMediaType';
   return status < 500 ? 'BadRequest' : 'InternalError';

@@ -8,12 +8,12 @@ import t, { type Test } from 'tap';
 import type { Outcome, ServiceAccountLookup } from '../../src/inject/index.js';
 import { STANDARD_DEFAULTS } from '../../src/inject/settings.js';
 import { createLogger } from '../../src/log.js';
-import { milliseconds } from '../../src/time.js';
+import { epochMs, milliseconds } from '../../src/time.js';
 import { type Admit, createAdmission } from '../../src/webhook/admission.js';
 import { type AdmissionRequest, encodeOutcome, writeWarning } from '../../src/webhook/admission-review.js';
 import { closeServer, listen } from '../../src/webhook/listen.js';
 import { createMetrics } from '../../src/webhook/metrics.js';
-import type { Limits } from '../../src/webhook/overload.js';
+import { createLimiter, type Limits } from '../../src/webhook/overload.js';
 import { createApp } from '../../src/webhook/server.js';
 import {
   type Answer,
@@ -36,15 +36,15 @@ interface Setup {
   readonly lookup?: ServiceAccountLookup | (() => Promise<ServiceAccountLookup>);
   readonly admit?: Admit;
   readonly limits?: Partial<Limits>;
-  readonly bodyMs?: number;
+  readonly bodyTimeoutMs?: number;
 }
 
 /** A server on a port of its own. */
-async function startServer(test: Test, { lookup, admit, limits, bodyMs }: Setup = {}) {
+async function startServer(test: Test, { lookup, admit, limits, bodyTimeoutMs }: Setup = {}) {
   let output = '';
   const log = createLogger('debug', (text) => (output += text), Date.now);
   const metrics = createMetrics({
-    now: Date.now,
+    now: () => epochMs(Date.now()),
     countServiceAccounts: () => 0,
     countInFlight: () => 0,
     isReady: () => true,
@@ -58,14 +58,15 @@ async function startServer(test: Test, { lookup, admit, limits, bodyMs }: Setup 
   };
   const report = (...seen: [Outcome, AdmissionRequest]): void => void reports.push(seen);
   const defaults = { ...STANDARD_DEFAULTS, image: 'registry.example/ado-git-identity:1' };
+  const limiter = createLimiter(limits);
   const app = createApp(
     {
       admit: admit ?? createAdmission({ serviceAccounts: { find }, defaults, log, report }),
       log,
       metrics,
       clock: () => milliseconds(performance.now()),
-      ...(limits !== undefined && { limits }),
-      ...(bodyMs !== undefined && { bodyMs }),
+      limiter,
+      ...(bodyTimeoutMs !== undefined && { bodyTimeoutMs }),
     },
     pki.server,
   );
@@ -86,7 +87,16 @@ async function startServer(test: Test, { lookup, admit, limits, bodyMs }: Setup 
     test.equal(status, 200);
     return readResponse(text);
   };
-  return { app, port, send, review, reports, lookedUp, metrics, output: () => output };
+  return {
+    app: { ...app, inFlight: () => limiter.count },
+    port,
+    send,
+    review,
+    reports,
+    lookedUp,
+    metrics,
+    output: () => output,
+  };
 }
 
 void t.test('pods', async (t) => {
@@ -152,7 +162,7 @@ void t.test('service accounts that are not to be had', async (t) => {
 
 void t.test('reviews of something else', async (t) => {
   const { review, send } = await startServer(t);
-  const foreign: [Record<string, unknown>, RegExp][] = [
+  const others: [Record<string, unknown>, RegExp][] = [
     [{ kind: { group: 'apps', version: 'v1', kind: 'Deployment' } }, /"CREATE" of kind apps\/"v1" "Deployment"/],
     [{ kind: { group: 'apps', version: 'v1', kind: 'Pod' } }, /only the CREATE of a v1 Pod/],
     [{ operation: 'UPDATE' }, /"UPDATE"/],
@@ -160,7 +170,7 @@ void t.test('reviews of something else', async (t) => {
     [{ subResource: 'ephemeralcontainers' }, /"ephemeralcontainers"/],
     [{ kind: null }, /nothing/],
   ];
-  for (const [change, expected] of foreign) {
+  for (const [change, expected] of others) {
     const response = await review(createPod(), change);
     t.match(response, { uid: UID, allowed: true, warnings: [expected] }, JSON.stringify(change));
     t.notOk('patch' in response);
@@ -267,7 +277,7 @@ void t.test('large pods, which occupy the thread, take turns', async (t) => {
   while (app.inFlight() < 2) await new Promise(setImmediate);
   const refused = await send(large);
   t.equal(refused.status, 503);
-  t.match(JSON.parse(refused.text), { message: 'too many large pods are under way; try again in a second' });
+  t.match(JSON.parse(refused.text), { message: 'too many large pods are being answered; try again in a second' });
   t.equal(app.inFlight(), 2);
   const waiting = send(large);
   const small = send(JSON.stringify(createReview(createPod())));
@@ -280,7 +290,7 @@ void t.test('large pods, which occupy the thread, take turns', async (t) => {
 });
 
 void t.test('who sends no body gives its place back', async (t) => {
-  const { port, send, app } = await startServer(t, { limits: { admissions: 1 }, bodyMs: 200 });
+  const { port, send, app } = await startServer(t, { limits: { admissions: 1 }, bodyTimeoutMs: 200 });
   const headers = { 'content-type': 'application/json', 'content-length': '1000' };
   const ca = pki.authority.certificatePem;
   const silent = httpsRequest({ host: '127.0.0.1', port, path: '/mutate', method: 'POST', headers, ca, agent: false });

@@ -268,7 +268,7 @@ void t.test('a port that another program has ends it with 1', async (t) => {
     t.equal(code, 1);
     t.equal(
       errors,
-      `webhook: port ${port} (${name}) can't be listened on: another program has it; set ${name} to a free port\n`,
+      `webhook: port ${port} (${name}) can't be listened on: another program uses it; set ${name} to a free port\n`,
     );
   }
 });

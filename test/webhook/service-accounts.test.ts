@@ -34,7 +34,7 @@ async function startReflector(
   test: Test,
   server: ServiceAccountApi,
   api: ReturnType<typeof createKubernetesApi>,
-  idle = 60_000,
+  idleMs = 60_000,
 ) {
   const cache = createServiceAccountCache();
   const stop = new AbortController();
@@ -52,7 +52,7 @@ async function startReflector(
       await new Promise((resolve) => setTimeout(resolve, 5));
     },
     random: () => 0.5,
-    timing: { idle, requestTimeout: 5000 },
+    timing: { idleMs, requestTimeoutMs: 5000 },
   });
   test.teardown(async () => {
     stop.abort();
