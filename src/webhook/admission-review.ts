@@ -1,60 +1,60 @@
 /**
- * AdmissionReview, `admission.k8s.io/v1`: bytes in, a request or the sentence that says what is wrong with them; an
- * outcome in, the response out. https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/. PURE.
+ * Decodes AdmissionReviews, `admission.k8s.io/v1`, and encodes their responses. PURE.
+ * https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
  */
 import { DENIED_REASONS, type Outcome, type RefusalReason } from '../inject/index.js';
 import { MAX_WARNING_LENGTH, PRODUCT } from '../names.js';
 import { isObject } from '../values/json.js';
 
-/** The API server sends reviews of up to 7 MiB; the envelope round the object may add a little. */
+/** The API server sends reviews of up to 7 MiB; the envelope around the object may add a little. */
 export const MAX_REVIEW_BYTES = 7 * 1024 * 1024 + 64 * 1024;
 
 const REVIEW_VERSION = 'admission.k8s.io/v1';
 
-/** The creation of a pod, as the API server asks about it. */
+/** The creation of a pod. */
 export interface AdmissionRequest {
   readonly uid: string;
   /** The pod's own `metadata.namespace` is often empty at creation; this one is not. */
   readonly namespace: string;
-  /** For people: `name`, or `generateName` with an asterisk. */
+  /** For messages: `name`, or `generateName` with an asterisk. */
   readonly podName: string;
-  /** Nothing but the response may come of it. */
+  /** It must have no effect except the response. */
   readonly dryRun: boolean;
   readonly pod: unknown;
 }
 
 export type Decoded =
   | { readonly kind: 'pod'; readonly request: AdmissionRequest }
-  /** Well formed, but nothing that is injected: the webhook's configuration sends too much. */
-  | { readonly kind: 'foreign'; readonly uid: string; readonly message: string }
-  /** A review that can be answered but not served. */
+  /** Well formed, but not the creation of a pod: the rules of the webhook configuration are too wide. */
+  | { readonly kind: 'not-a-pod-creation'; readonly uid: string; readonly message: string }
+  /** A review that can be answered, but holds no pod or namespace. */
   | { readonly kind: 'incomplete'; readonly uid: string; readonly message: string }
-  /** Not a review that could be answered as one. */
+  /** Not a review, so that no review can answer it. */
   | { readonly kind: 'unreadable'; readonly message: string };
 
-/** What became of a request; a label of metrics and a field of logs. */
+/** The result of a request: the label `outcome` of metrics and a field of logs. */
 export const ADMISSION_RESULTS = [
   'injected',
-  /** An earlier pass had done it all. */
+  /** An earlier pass has already injected the pod. */
   'unchanged',
   'skipped',
-  /** Not served for a lasting cause, and created all the same, with a warning. */
+  /** Not injected for a lasting cause, and created with a warning. */
   'admitted',
   'denied',
-  /** Denied with code 503 for a cause that passes. */
+  /** Denied with code 503 for a temporary cause. */
   'retry',
-  /** Not a pod's creation: allowed with a warning. */
-  'foreign',
-  /** Could not be read. */
+  /** Allowed with a warning. */
+  'not-a-pod-creation',
+  /** The request could not be read. */
   'refused',
-  /** Turned away before it was read; the API server tries again. */
+  /** Answered with 503 before it was read; the API server tries again. */
   'overloaded',
   /** A defect of this program. */
   'failed',
 ] as const;
 export type AdmissionResult = (typeof ADMISSION_RESULTS)[number];
 
-/** `metav1.Status`, the part of it that says why not. */
+/** The part of `metav1.Status` that gives the reason. */
 export interface Status {
   readonly code: number;
   readonly reason: string;
@@ -73,41 +73,34 @@ export interface AdmissionResponse {
   readonly auditAnnotations?: Readonly<Record<string, string>>;
 }
 
-/** Reads a review. Never throws; of the pod itself nothing is looked at but its name. */
+/** Reads a review. Never throws. Of the pod itself only the name is read. */
 export function decodeReview(bytes: Buffer): Decoded {
   let review: unknown;
   try {
     review = JSON.parse(bytes.toString('utf8'));
   } catch {
-    return unreadable(`the body (${bytes.length} bytes) is not JSON: it is empty, cut short or of another format`);
+    return createUnreadable(
+      `the body (${bytes.length} bytes) is not JSON: it is empty, cut short or of another format`,
+    );
   }
-  if (!isObject(review)) return unreadable('the body is JSON, but not an object; an AdmissionReview is expected');
+  if (!isObject(review)) return createUnreadable('the body is JSON, but not an object; an AdmissionReview is expected');
   if (review.kind !== 'AdmissionReview' || review.apiVersion !== REVIEW_VERSION) {
-    return unreadable(
+    return createUnreadable(
       `the body is ${show(review.kind)} of ${show(review.apiVersion)}; only AdmissionReview of ${REVIEW_VERSION} is ` +
         'answered: set admissionReviewVersions: ["v1"] in the webhook configuration',
     );
   }
   const { request } = review;
-  if (!isObject(request)) return unreadable('the AdmissionReview has no request');
+  if (!isObject(request)) return createUnreadable('the AdmissionReview has no request');
   if (typeof request.uid !== 'string' || request.uid === '')
-    return unreadable('the AdmissionReview has no request.uid');
+    return createUnreadable('the AdmissionReview has no request.uid');
   return decodeRequest(request.uid, request);
 }
 
 function decodeRequest(uid: string, request: Record<string, unknown>): Decoded {
-  const kind = isObject(request.kind) ? request.kind : {};
-  const isPod = kind.kind === 'Pod' && kind.version === 'v1' && (kind.group === undefined || kind.group === '');
-  const isWhole = request.subResource === undefined || request.subResource === '';
-  if (!isPod || !isWhole || request.operation !== 'CREATE') {
-    const group = typeof kind.group === 'string' && kind.group !== '' ? `${kind.group}/` : '';
-    const subject = `${show(request.operation)} of kind ${group}${show(kind.version)} ${show(kind.kind)}`;
-    const part = isWhole ? '' : `, subresource ${show(request.subResource)}`;
-    return {
-      kind: 'foreign',
-      uid,
-      message: `only the CREATE of a v1 Pod is injected, this is ${subject}${part}: it is left as it is; correct the rules of the webhook configuration`,
-    };
+  if (!isPodCreation(request)) {
+    const message = `only the CREATE of a v1 Pod is injected, this is ${describeRequest(request)}: it is not changed; correct the rules of the webhook configuration`;
+    return { kind: 'not-a-pod-creation', uid, message };
   }
   if (!isObject(request.object)) {
     return { kind: 'incomplete', uid, message: 'the AdmissionReview of a Pod has no request.object' };
@@ -127,7 +120,24 @@ function decodeRequest(uid: string, request: Record<string, unknown>): Decoded {
   };
 }
 
-/** What the outcome is called in logs, metrics and the audit log. */
+function isPodCreation({ kind, subResource, operation }: Record<string, unknown>): boolean {
+  if (!isObject(kind) || kind.kind !== 'Pod' || kind.version !== 'v1') return false;
+  return operation === 'CREATE' && isEmpty(kind.group) && isEmpty(subResource);
+}
+
+/** Such as `"UPDATE" of kind apps/"v1" "Deployment", subresource "scale"`. */
+function describeRequest(request: Record<string, unknown>): string {
+  const { group, version, kind } = isObject(request.kind) ? request.kind : {};
+  const prefix = typeof group === 'string' && group !== '' ? `${group}/` : '';
+  const part = isEmpty(request.subResource) ? '' : `, subresource ${show(request.subResource)}`;
+  return `${show(request.operation)} of kind ${prefix}${show(version)} ${show(kind)}${part}`;
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === undefined || value === '';
+}
+
+/** The name of the outcome in logs, metrics and the audit log. */
 export function nameResult(outcome: Outcome): AdmissionResult {
   switch (outcome.kind) {
     case 'injected':
@@ -173,24 +183,26 @@ export function encodeOutcome(uid: string, outcome: Outcome): AdmissionResponse 
   }
 }
 
-/** The response to a review that could be read but is none of a pod's creation, or lacks the pod. */
-export function encodeOther(decoded: Extract<Decoded, { kind: 'foreign' | 'incomplete' }>): AdmissionResponse {
+/** The response to a review that is not the creation of a pod, or lacks the pod. */
+export function encodeOther(
+  decoded: Extract<Decoded, { kind: 'not-a-pod-creation' | 'incomplete' }>,
+): AdmissionResponse {
   const { uid, message } = decoded;
-  if (decoded.kind === 'foreign') return { uid, allowed: true, warnings: [writeWarning(message)] };
+  if (decoded.kind === 'not-a-pod-creation') return { uid, allowed: true, warnings: [writeWarning(message)] };
   return { uid, allowed: false, status: { code: 400, reason: 'BadRequest', message } };
 }
 
-/** The bytes of a review that carries the response. */
+/** An AdmissionReview with the response, as JSON. */
 export function writeReview(response: AdmissionResponse): string {
   return JSON.stringify({ apiVersion: REVIEW_VERSION, kind: 'AdmissionReview', response });
 }
 
-/** An answer that is no review, as a `Status`: the API server shows its message to whoever created the pod. */
+/** A `Status`, where no review can be the answer: the API server shows its message to the creator of the pod. */
 export function writeFailure(status: Status): string {
   return JSON.stringify({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', ...status });
 }
 
-/** A warning as the API server passes it on: one line, printable, at most 256 characters. */
+/** A warning that the API server passes on: one line, printable, at most 256 characters. */
 export function writeWarning(message: string): string {
   const line = `${PRODUCT}: ${message}`.replace(/[\p{C}\p{Z}]+/gu, ' ').trim();
   const characters = Array.from(line);
@@ -201,8 +213,8 @@ export function writeWarning(message: string): string {
 }
 
 /**
- * With `retryAfterSeconds` the API server's answer to the pod's creator carries `Retry-After`, so clients built on
- * client-go, controllers among them, try again by themselves.
+ * With `retryAfterSeconds` the API server's answer to the pod's creator carries `Retry-After`. Clients built on client-go,
+ * such as controllers, then try again by themselves.
  */
 function writeStatus(reason: RefusalReason, message: string, answer: 'deny' | 'retry'): Status {
   if (answer === 'retry') {
@@ -218,7 +230,7 @@ function namePod(pod: Record<string, unknown>): string {
   return typeof metadata.generateName === 'string' ? `${metadata.generateName}*` : '';
 }
 
-function unreadable(message: string): Decoded {
+function createUnreadable(message: string): Decoded {
   return { kind: 'unreadable', message };
 }
 

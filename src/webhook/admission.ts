@@ -59,9 +59,9 @@ export function createAdmission({ serviceAccounts, defaults, log, report }: Admi
       switch (decoded.kind) {
         case 'pod':
           return await answerPod(decoded.request);
-        case 'foreign':
+        case 'not-a-pod-creation':
         case 'incomplete': {
-          const result = decoded.kind === 'foreign' ? 'foreign' : 'refused';
+          const result = decoded.kind === 'incomplete' ? 'refused' : decoded.kind;
           log.warn(decoded.message, { outcome: result, uid: decoded.uid });
           return { status: 200, body: writeReview(encodeOther(decoded)), result, reason: '' };
         }
