@@ -1,9 +1,9 @@
-/** The plain-HTTP port for kubelet and Prometheus: `/healthz`, `/readyz`, `/metrics`. */
+/** The plain-HTTP server for the kubelet and Prometheus: `/healthz`, `/readyz`, `/metrics`. */
 import { createServer, type Server } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { Readiness } from './readiness.js';
 
-/** Not yet listening. `/readyz` answers 503 with a line for each thing that is missing. */
+/** It does not listen yet. `/readyz` answers 503 with the conditions that are not fulfilled. */
 export function createHealthServer(readiness: Readiness, registry: Registry): Server {
   const answer = async (path: string): Promise<{ status: number; type: string; body: string }> => {
     const text = (status: number, body: string) => ({ status, type: 'text/plain; charset=utf-8', body: `${body}\n` });
@@ -17,7 +17,7 @@ export function createHealthServer(readiness: Readiness, registry: Registry): Se
       case '/metrics':
         return { status: 200, type: registry.contentType, body: await registry.metrics() };
       default:
-        return text(404, 'there are /healthz, /readyz and /metrics');
+        return text(404, 'not found; this port serves /healthz, /readyz and /metrics');
     }
   };
   return createServer({ requestTimeout: 10_000, headersTimeout: 10_000 }, (request, response) => {

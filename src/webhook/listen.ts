@@ -1,4 +1,4 @@
-/** Opening and closing a server's port. */
+/** Opens and closes a server's port. */
 import type { Server as HttpServer } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -7,17 +7,17 @@ import { describeError, ProductError } from '../errors.js';
 type Server = HttpServer | HttpsServer;
 
 /**
- * Listens on all addresses, IPv4 and IPv6 where there is any.
+ * Listens on all addresses, IPv4 and, where the machine has it, IPv6.
  * @param setting the environment variable that the port came from.
- * @returns the port; another one where 0 was given.
- * @throws ProductError `listen`, naming port and setting.
+ * @returns the port; a free one where 0 was given.
+ * @throws ProductError `listen` that names port and setting.
  */
 export function listen(server: Server, port: number, setting: string): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const cause =
         error.code === 'EADDRINUSE'
-          ? 'another program has it'
+          ? 'another program uses it'
           : error.code === 'EACCES'
             ? 'ports below 1024 need a privilege'
             : describeError(error);
@@ -28,7 +28,7 @@ export function listen(server: Server, port: number, setting: string): Promise<n
   });
 }
 
-/** Stops listening, closes idle connections and waits for answers under way, at most so long. */
+/** Stops listening, closes idle connections, and waits for the answers in flight, at most `waitMs`. */
 export async function closeServer(server: Server, waitMs: number): Promise<void> {
   if (!server.listening) return;
   const timer = setTimeout(() => server.closeAllConnections(), waitMs);

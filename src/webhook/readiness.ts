@@ -1,18 +1,18 @@
-/** Whether the webhook can really serve. What was once fulfilled stays so: a slow API server never takes a replica out. */
+/** Whether the webhook can serve. A condition stays fulfilled: a slow API server never makes a replica unready. */
 
-/** What must have come to pass, each with the words for who waits for it. */
+/** What must be fulfilled first, in the words that `/readyz` shows. */
 export type Condition = 'listening' | 'service-accounts' | 'verified-by-the-api-server';
 
 export interface Readiness {
   fulfil(condition: Condition): void;
-  /** From here on not ready, whatever was fulfilled. */
+  /** From now on it is not ready. */
   drain(): void;
   readonly isDraining: boolean;
-  /** What is missing; empty when ready. */
+  /** Conditions that are not fulfilled; empty when ready. */
   missing(): readonly string[];
 }
 
-/** @param onReady called once, when all is fulfilled. */
+/** @param onReady called once, when all conditions are fulfilled. */
 export function createReadiness(conditions: readonly Condition[], onReady: () => void): Readiness {
   const open = new Set<Condition>(conditions);
   let isDraining = false;
