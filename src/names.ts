@@ -195,6 +195,7 @@ export const WEBHOOK_ENV = {
 
 export const DEFAULT_LISTEN_PORT = 9443;
 export const DEFAULT_HEALTH_PORT = 8080;
+/** The chart sets 10: behind a Service, every node and API server must learn that the endpoint is gone. */
 export const DRAIN_SECONDS = { default: 5, max: 300 } as const;
 
 /** Log levels, from the fewest to the most messages. */

@@ -155,7 +155,7 @@ void t.test('defaults', options, (t) => {
     const byName = { resourceNames: [NAME] };
     t.strictSame(at(find(objects, 'ClusterRole'), 'rules'), [
       { apiGroups: [''], resources: ['serviceaccounts'], verbs: ['list', 'watch', 'get'] },
-      { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
+      { apiGroups: [''], resources: ['events'], verbs: ['create'] },
       {
         apiGroups: ['admissionregistration.k8s.io'],
         resources: ['mutatingwebhookconfigurations'],
@@ -369,10 +369,12 @@ void t.test('monitoring and network policy', options, (t) => {
     'sum(ado_git_identity_ready) < 1 or absent(ado_git_identity_ready)',
   );
   // Seven days, and for lives of which a third is less than that, a fifth; each replica by itself.
-  const [expiry, start] = ['expiry', 'start'].map((edge) => `ado_git_identity_certificate_${edge}_timestamp_seconds`);
+  const [notAfter, notBefore] = ['not_after', 'not_before'].map(
+    (edge) => `ado_git_identity_certificate_${edge}_timestamp_seconds`,
+  );
   t.equal(
     expressions['AdoGitIdentityCertificateExpires'],
-    `min( ${expiry} - time() < 7 * 24 * 3600 and ${expiry} - time() < (${expiry} - ${start}) / 5 )`,
+    `min( ${notAfter} - time() < 7 * 24 * 3600 and ${notAfter} - time() < (${notAfter} - ${notBefore}) / 5 )`,
   );
   const dashboard = at(find(objects, 'ConfigMap', `${NAME}-dashboard`), 'data') as Record<string, string>;
   t.match(JSON.parse(dashboard['ado-git-identity.json'] ?? ''), { title: 'ado-git-identity' });
@@ -531,12 +533,12 @@ const refusedByTemplate: readonly (readonly [value: string, named: string])[] = 
   ['webhook.allNamespaces=true,tls.mode=cert-manager,tls.certManager.issuerRef.name=ca', 'excludedNamespaces'],
   [
     'sidecar.resources.requests.memory=128Mi',
-    'sidecar.resources.requests.memory is 128Mi and sidecar.resources.limits.memory 64Mi',
+    'sidecar.resources.requests.memory is 128Mi and sidecar.resources.limits.memory is 64Mi',
   ],
   ['sidecar.resources.limits.memory=32M', 'sidecar.resources.limits.memory to 32Mi or more'],
-  ['sidecar.resources.limits.cpu=0', 'sidecar.resources.limits.cpu 0'],
-  ['sidecar.resources.requests.cpu=0.501', 'sidecar.resources.limits.cpu 500m'],
-  ['webhook.resources.requests.memory=1Gi', 'webhook.resources.limits.memory 192Mi'],
+  ['sidecar.resources.limits.cpu=0', 'sidecar.resources.limits.cpu is 0'],
+  ['sidecar.resources.requests.cpu=0.501', 'sidecar.resources.limits.cpu is 500m'],
+  ['webhook.resources.requests.memory=1Gi', 'webhook.resources.limits.memory is 192Mi'],
   ['webhook.resources.limits.memory=65535Ki', 'webhook.resources.limits.memory to 64Mi or more'],
 ];
 

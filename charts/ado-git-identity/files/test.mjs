@@ -1,4 +1,4 @@
-// Asks the API server for a labelled pod, without storing it, and looks whether what comes back was injected.
+// Creates a labelled pod with a dry run, and checks that the API server returns it injected.
 import { readFileSync } from 'node:fs';
 import https from 'node:https';
 
@@ -22,7 +22,7 @@ const pod = {
   },
   spec: {
     serviceAccountName: 'ado-git-identity-test',
-    // As strict clusters want any pod to be: Pod Security restricted, requests and limits.
+    // Meets the rules of strict clusters: Pod Security restricted, requests and limits.
     securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
     containers: [
       {
@@ -64,20 +64,20 @@ function createPod() {
   });
 }
 
-function judge({ status, body }) {
-  if (status !== 201) return `the API server refused the pod (${status}): ${body.message}`;
+function findProblem({ status, body }) {
+  if (status !== 201) return `the API server refused the pod with status ${status}: ${body.message}`;
   const [first] = body.spec.initContainers ?? [];
   if (first?.name !== 'ado-git-identity' || body.metadata.labels[`${group}/injected`] !== 'true') {
-    return `the API server created the pod without asking the webhook: is the namespace ${namespace} covered by webhook.namespaceSelector?`;
+    return `the API server accepted the pod without calling the webhook: check that webhook.namespaceSelector selects the namespace ${namespace}`;
   }
   return undefined;
 }
 
-// The role of the test itself takes a moment to reach the API server.
+// It takes a moment until the API server knows the role of this test.
 for (let attempt = 1; ; attempt += 1) {
-  const problem = await createPod().then(judge, (error) => `the API server can't be reached: ${error.message}`);
+  const problem = await createPod().then(findProblem, (error) => `the API server can't be reached: ${error.message}`);
   if (problem === undefined) {
-    console.log('The API server asked the webhook, and the pod was injected.');
+    console.log('The API server called the webhook, and the pod was injected.');
     break;
   }
   if (attempt === ATTEMPTS) {

@@ -1,4 +1,4 @@
-{{/* The webhook's environment. What is empty or null is left out, so that the program's own default holds. */}}
+{{/* The webhook's environment. Empty and null values are left out, so that the program's own defaults apply. */}}
 {{- define "ado-git.environment" -}}
 {{- $tls := .Values.tls }}
 {{- $sidecar := .Values.sidecar }}

@@ -1,4 +1,4 @@
-{{/* Fixed, whatever the release is called: there is one webhook configuration of this name in a cluster. */}}
+{{/* The same for every release name: a cluster has one webhook configuration of this name. */}}
 {{- define "ado-git.name" -}}
 ado-git-identity-webhook
 {{- end }}
@@ -16,7 +16,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{/* The reference of an image; takes a dict of chart (for the appVersion) and image. */}}
+{{/* The reference of an image. Takes a dict with chart (for the appVersion) and image. */}}
 {{- define "ado-git.imageReference" -}}
 {{- if .image.digest -}}
 {{ .image.repository }}@{{ .image.digest }}
@@ -29,7 +29,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{ include "ado-git.imageReference" (dict "chart" .Chart "image" .Values.image) }}
 {{- end }}
 
-{{/* A repository, tag or digest of the sidecar's own replaces all three: a digest of one repository means nothing in another. */}}
+{{/* If the sidecar has its own repository, tag or digest, none of the webhook's is used: a digest of one repository does not exist in another. */}}
 {{- define "ado-git.sidecarImage" -}}
 {{- $own := .Values.sidecar.image -}}
 {{- if or $own.repository $own.tag $own.digest -}}
@@ -39,10 +39,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* The Secret with tls.crt and tls.key that is mounted; empty where the webhook reads it through the API. */}}
+{{/* The mounted Secret with tls.crt and tls.key; empty where the webhook reads its Secret through the API. */}}
 {{- define "ado-git.mountedSecret" -}}
 {{- if eq .Values.tls.mode "provided" -}}
-{{ required "tls.provided.secretName is needed with tls.mode=provided: the name of a Secret with tls.crt and tls.key in the release's namespace" .Values.tls.provided.secretName }}
+{{ required "tls.provided.secretName is required with tls.mode=provided: set it to the name of a Secret with tls.crt and tls.key in the release's namespace" .Values.tls.provided.secretName }}
 {{- else if eq .Values.tls.mode "cert-manager" -}}
 {{ include "ado-git.name" . }}
 {{- end }}
@@ -52,13 +52,13 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- concat (list "kube-system" "kube-node-lease" .Release.Namespace) .Values.webhook.excludedNamespaces | uniq | toJson }}
 {{- end }}
 
-{{/* The namespace in which the test creates a pod, without storing it. */}}
+{{/* The namespace in which the test creates a pod with a dry run. */}}
 {{- define "ado-git.testNamespace" -}}
-{{- /* Of a name that is nobody else's: the hook deletes the namespace afterwards. */}}
+{{- /* A name that nothing else uses: the hook deletes the namespace afterwards. */}}
 {{- printf "ado-git-identity-test-%s" (sha256sum .Release.Namespace | trunc 8) }}
 {{- end }}
 
-{{/* Its labels: what matchLabels, In and Exists of webhook.namespaceSelector ask for, in this order where they name one key. */}}
+{{/* Its labels satisfy matchLabels, In and Exists of webhook.namespaceSelector; where they name the same key, the first of these wins. */}}
 {{- define "ado-git.testNamespaceLabels" -}}
 {{- $selector := .Values.webhook.namespaceSelector | default dict }}
 {{- $labels := merge (dict) ($selector.matchLabels | default dict) }}
@@ -75,10 +75,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- merge $labels (include "ado-git.labels" . | fromYaml) | toYaml }}
 {{- end }}
 
-{{/* The number that a quantity stands for; the schema knows the same suffixes. */}}
+{{/* A quantity as a number. The schema allows the same suffixes. */}}
 {{- define "ado-git.quantity" -}}
 {{- $factors := dict "" 1 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 }}
-{{- /* Large numbers of a values file are floats, which print as 1.5e+08 but for JSON. */}}
+{{- /* Large numbers of a values file are floats, which print as 1.5e+08 except as JSON. */}}
 {{- $text := toJson . | trimAll "\"" }}
 {{- $suffix := regexFind "[A-Za-z]+$" $text }}
 {{- mulf (trimSuffix $suffix $text | float64) (get $factors $suffix) }}
