@@ -3,7 +3,7 @@ import simpleImportSort from 'eslint-plugin-simple-import-sort';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', '.tap/', 'node_modules/', 'coverage/'] },
+  { ignores: ['dist/', '.tap/', 'node_modules/', 'coverage/', '.dev/'] },
   js.configs.recommended,
   {
     plugins: { 'simple-import-sort': simpleImportSort },
