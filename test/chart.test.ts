@@ -368,7 +368,7 @@ void t.test('monitoring and network policy', options, (t) => {
     expressions['AdoGitIdentityNoReplicaReady'],
     'sum(ado_git_identity_ready) < 1 or absent(ado_git_identity_ready)',
   );
-  // Seven days, and for lives of which a third is less than that, a fifth; each replica by itself.
+  // Within seven days, and only in the last fifth of the certificate's life, which may be short; for each replica.
   const [notAfter, notBefore] = ['not_after', 'not_before'].map(
     (edge) => `ado_git_identity_certificate_${edge}_timestamp_seconds`,
   );
