@@ -29,7 +29,7 @@ export default tseslint.config(
       'max-depth': ['warn', 3],
       'max-params': ['warn', 4],
       'no-console': 'error',
-      // Taking a field out of an object is done by naming it.
+      // `const { omitted, ...rest }` is how a field is left out.
       '@typescript-eslint/no-unused-vars': ['error', { ignoreRestSiblings: true }],
     },
   },
