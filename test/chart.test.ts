@@ -388,7 +388,8 @@ void t.test('monitoring and network policy', options, (t) => {
   });
   metrics.observeManagedCertificates();
   const exported = new Set(metrics.registry.getMetricsAsArray().map(({ name }) => name));
-  const used = JSON.stringify([rules, dashboard]).match(/ado_git_identity_[a-z_]+/g) ?? [];
+  const used: readonly string[] = JSON.stringify([rules, dashboard]).match(/ado_git_identity_[a-z_]+/g) ?? [];
+  t.ok(used.includes('ado_git_identity_ready'), 'the series are found in alerts and dashboard');
   t.strictSame(
     used.filter((name) => !exported.has(name.replace(/_bucket$/, ''))),
     [],
