@@ -7,13 +7,13 @@ import t from 'tap';
 import { parseAllDocuments } from 'yaml';
 import { runInject, runUninject } from '../src/cli/inject.js';
 import { callCommand, type CommandResult } from './support/call-command.js';
-import { bareNode } from './support/node-command.js';
+import { plainNodeCommand } from './support/node-command.js';
 
 const PROGRAM = join(import.meta.dirname, '../dist/cli.cjs');
 const IDENTITY = ['--client-id', '11111111-2222-3333-4444-555555555555', '--tenant-id', 'contoso.example'];
 
 function run(words: readonly string[], input = ''): CommandResult {
-  const { status, stdout, stderr } = spawnSync(...bareNode(PROGRAM, ...words), {
+  const { status, stdout, stderr } = spawnSync(...plainNodeCommand(PROGRAM, ...words), {
     input,
     encoding: 'utf8',
     env: { PATH: process.env['PATH'] },

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import t, { type Test } from 'tap';
 import { describePatch } from '../../src/demo/format.js';
 import { createTerminal } from '../../src/demo/terminal.js';
-import { bareNode } from '../support/node-command.js';
+import { plainNodeCommand } from '../support/node-command.js';
 
 const PROGRAM = new URL('../../dist/cli.cjs', import.meta.url).pathname;
 
@@ -23,7 +23,7 @@ async function runDemo(
   meanwhile: (output: string, interrupt: () => void) => void = () => undefined,
 ): Promise<Shown> {
   const directory = t.testdir();
-  const child = spawn(...bareNode(PROGRAM, 'demo'), {
+  const child = spawn(...plainNodeCommand(PROGRAM, 'demo'), {
     env: { PATH: process.env['PATH'] ?? '', TMPDIR: directory, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -18,7 +18,7 @@ import {
   type TokenIssuer,
 } from '../../src/emulators/index.js';
 import { credentialFileName, SIDECAR_NODE_FLAGS, SIDECAR_PROCESS_ENV, TOKEN_AUDIENCE } from '../../src/names.js';
-import { bareNode } from './node-command.js';
+import { plainNodeCommand } from './node-command.js';
 
 export const CLIENT = '11111111-2222-3333-4444-555555555555';
 export const TENANT = '99999999-8888-7777-6666-555555555555';
@@ -112,7 +112,7 @@ export async function makeWorld(t: Test, options: Partial<EntraOptions> = {}): P
     }),
     start(changes = {}, argv = []) {
       const env = world.environment(changes);
-      const child = spawn(...bareNode(...SIDECAR_NODE_FLAGS, SIDECAR, ...argv), {
+      const child = spawn(...plainNodeCommand(...SIDECAR_NODE_FLAGS, SIDECAR, ...argv), {
         env,
         stdio: ['ignore', 'pipe', 'pipe'],
       });

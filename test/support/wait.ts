@@ -1,32 +1,67 @@
-/** Waiting in tests: every wait has a name and an end. */
+/** Waiting in tests, always with a name and a deadline: `waitUntil`, `withDeadline`; and `findFreePort`. */
 import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Long enough for a machine whose cores are busy with something else; a wait that succeeds never takes it. */
 const DEFAULT_WITHIN_SECONDS = 30;
-const POLL_MS = 20;
+/** Pauses between attempts grow from the first to the longest: what comes soon is seen soon, what takes long is asked rarely. */
+const FIRST_PAUSE_MS = 10;
+const LONGEST_PAUSE_MS = 200;
+
+export interface Deadline {
+  readonly withinSeconds?: number;
+}
+
+export interface WaitOptions extends Deadline {
+  /** What there is instead, for the error; called only when the wait fails. */
+  readonly describe?: () => unknown;
+}
 
 /**
- * Resolves with the first result that is neither undefined nor false.
+ * Repeats the attempt; resolves with the first result that is neither undefined nor false.
  * @param what is waited for, for the error: `the sidecar writes its status`.
- * @throws Error after `withinSeconds`, with that name and what the last attempt threw.
+ * @throws Error at the deadline, with that name. Its cause is what the last attempt threw.
  */
 export async function waitUntil<T>(
   what: string,
   attempt: () => T | Promise<T>,
-  { withinSeconds = DEFAULT_WITHIN_SECONDS } = {},
+  { withinSeconds = DEFAULT_WITHIN_SECONDS, describe }: WaitOptions = {},
 ): Promise<Exclude<T, undefined | false>> {
   const end = performance.now() + withinSeconds * 1000;
-  for (;;) {
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS)) {
     let cause: unknown;
     try {
-      const result = await attempt();
+      const leftSeconds = Math.max(1, (end - performance.now()) / 1000);
+      const result = await withDeadline(what, Promise.resolve(attempt()), { withinSeconds: leftSeconds });
       if (result !== undefined && result !== false) return result as Exclude<T, undefined | false>;
     } catch (error) {
       cause = error;
     }
-    if (performance.now() >= end) throw new Error(`waited ${withinSeconds} s in vain: ${what}`, { cause });
-    await sleep(POLL_MS);
+    if (performance.now() >= end) {
+      const found = describe === undefined ? '' : `; there is ${JSON.stringify(await describe())}`;
+      throw new Error(`not within ${withinSeconds} s: ${what}${found}`, { cause });
+    }
+    await sleep(pauseMs);
+  }
+}
+
+/**
+ * The promise's own result.
+ * @throws Error at the deadline, with the name. What the promise stands for goes on.
+ */
+export async function withDeadline<T>(
+  what: string,
+  promise: Promise<T>,
+  { withinSeconds = DEFAULT_WITHIN_SECONDS }: Deadline = {},
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`not within ${withinSeconds} s: ${what}`)), withinSeconds * 1000);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

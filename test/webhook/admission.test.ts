@@ -15,14 +15,13 @@ import { closeServer, listen } from '../../src/webhook/listen.js';
 import { createMetrics } from '../../src/webhook/metrics.js';
 import { createLimiter, type Limits } from '../../src/webhook/overload.js';
 import { createApp } from '../../src/webhook/server.js';
+import { createPod, createReview, readResponse } from '../support/admission-review.js';
+import { waitUntil, withDeadline } from '../support/wait.js';
 import {
   type Answer,
   CLIENT_ID,
   createPki,
-  createPod,
-  createReview,
   IDENTITY,
-  readResponse,
   request,
   type RequestOptions,
   TENANT_ID,
@@ -30,6 +29,10 @@ import {
 
 const pki = await createPki();
 const UID = '705ab4f5-6393-11e8-b7cc-42010a800002';
+const SMALL = JSON.stringify(createReview(createPod()));
+const LARGE = JSON.stringify(createReview(createPod({ note: 'n'.repeat(600_000) })));
+/** Longer than any test runs. */
+const FOREVER_MS = 600_000;
 const ASKS = { 'ado-git.workload.identity/inject': 'enabled' };
 
 interface Setup {
@@ -242,65 +245,88 @@ void t.test('requests that are none of a review', async (t) => {
   t.match(await metrics.registry.metrics(), /admissions_total\{outcome="refused",reason=""\} 6/);
 });
 
-void t.test('a connection outlives the idle time of the API server', async (t) => {
-  const { app } = await startServer(t);
-  t.ok(app.server.keepAliveTimeout > 90_000);
-  t.ok(app.server.headersTimeout <= app.server.requestTimeout);
+void t.test('the API server drops an idle connection, after 90 s, before the webhook does', async (t) => {
+  const { app, send } = await startServer(t);
+  const agent = new https.Agent({ keepAlive: true, maxSockets: 1 });
+  t.teardown(() => agent.destroy());
+  const { headers } = await send(SMALL, { agent });
+  const [, seconds] = /^timeout=(\d+)$/.exec(String(headers['keep-alive'])) ?? [];
+  t.ok(Number(seconds) > 90, 'after a request');
+  t.ok(Math.min(app.server.headersTimeout, app.server.requestTimeout) > 90_000, 'before the first request');
 });
 
-void t.test('what is too much at once is turned away to be tried again', async (t) => {
-  let go: (lookup: ServiceAccountLookup) => void = () => undefined;
-  const held = new Promise<ServiceAccountLookup>((resolve) => (go = resolve));
-  const { send, app, output } = await startServer(t, { lookup: () => held, limits: { admissions: 2 } });
-  const body = JSON.stringify(createReview(createPod()));
-  const first = [send(body), send(body)];
-  while (app.inFlight() < 2) await new Promise(setImmediate);
-  const refused = await send(body);
+/** A lookup that does not end until it is released. */
+function createHeldLookup() {
+  let release = (): void => undefined;
+  const held = new Promise<ServiceAccountLookup>(
+    (resolve) => (release = () => resolve({ state: 'found', annotations: IDENTITY })),
+  );
+  return { lookup: () => held, release: () => release() };
+}
+
+void t.test('too many admissions at once: one more is turned away, to be tried again', async (t) => {
+  const { lookup, release } = createHeldLookup();
+  const { send, app, output } = await startServer(t, { lookup, limits: { admissions: 2 } });
+  const first = [send(SMALL), send(SMALL)];
+  await waitUntil('both are under way', () => app.inFlight() === 2);
+  const refused = await send(SMALL);
   t.equal(refused.status, 503);
   t.equal(refused.headers['retry-after'], '1');
   t.match(JSON.parse(refused.text), { kind: 'Status', reason: 'ServiceUnavailable', message: /try again/ });
-  go({ state: 'found', annotations: IDENTITY });
+  release();
   for (const answer of await Promise.all(first)) t.ok(readResponse(answer.text).patch, 'those before it are served');
-  t.ok(readResponse((await send(body)).text).patch, 'and so are those after it');
+  t.ok(readResponse((await send(SMALL)).text).patch, 'and so are those after it');
   t.match(output(), /"outcome":"overloaded"/);
-
-  const small = await startServer(t, { lookup: () => held, limits: { bytes: 10 } });
-  t.ok(readResponse((await small.send(body)).text).patch, 'one is always taken, however large');
 });
 
-void t.test('large pods, which occupy the thread, take turns', async (t) => {
-  let go: (lookup: ServiceAccountLookup) => void = () => undefined;
-  const held = new Promise<ServiceAccountLookup>((resolve) => (go = resolve));
-  const { send, app } = await startServer(t, { lookup: () => held, limits: { waitMs: 300 } });
-  const large = JSON.stringify(createReview(createPod({ note: 'n'.repeat(600_000) })));
-  const taken = [send(large), send(large)];
-  while (app.inFlight() < 2) await new Promise(setImmediate);
-  const refused = await send(large);
+void t.test('one pod is always taken, however large', async (t) => {
+  const { send } = await startServer(t, { limits: { bytes: 10 } });
+  t.ok(readResponse((await send(SMALL)).text).patch);
+});
+
+void t.test('too many large pods at once: one more is turned away when its turn does not come', async (t) => {
+  const { lookup, release } = createHeldLookup();
+  const { send, app } = await startServer(t, { lookup, limits: { waitMs: 100 } });
+  const taken = [send(LARGE), send(LARGE)];
+  await waitUntil('both are under way', () => app.inFlight() === 2);
+  const refused = await send(LARGE);
   t.equal(refused.status, 503);
   t.match(JSON.parse(refused.text), { message: 'too many large pods are being answered; try again in a second' });
   t.equal(app.inFlight(), 2);
-  const waiting = send(large);
-  const small = send(JSON.stringify(createReview(createPod())));
-  while (app.inFlight() < 4) await new Promise(setImmediate);
-  go({ state: 'found', annotations: IDENTITY });
-  for (const answer of await Promise.all([...taken, waiting, small])) t.ok(readResponse(answer.text).patch);
-  while (app.inFlight() > 0) await new Promise(setImmediate);
-  const burst = await Promise.all(Array.from({ length: 10 }, () => send(large)));
+  release();
+  for (const answer of await Promise.all(taken)) t.ok(readResponse(answer.text).patch);
+});
+
+void t.test('large pods, which block the event loop, take turns', async (t) => {
+  const { lookup, release } = createHeldLookup();
+  const { send, app } = await startServer(t, { lookup, limits: { waitMs: FOREVER_MS } });
+  const taken = [send(LARGE), send(LARGE), send(LARGE), send(SMALL)];
+  await waitUntil('all are under way or wait', () => app.inFlight() === 4);
+  release();
+  for (const answer of await Promise.all(taken)) t.ok(readResponse(answer.text).patch);
+  await waitUntil('all are answered', () => app.inFlight() === 0);
+  const burst = await Promise.all(Array.from({ length: 10 }, () => send(LARGE)));
   t.strictSame([...new Set(burst.map(({ status }) => status))], [200], 'a burst is served');
 });
 
-void t.test('who sends no body gives its place back', async (t) => {
-  const { port, send, app } = await startServer(t, { limits: { admissions: 1 }, bodyTimeoutMs: 200 });
-  const headers = { 'content-type': 'application/json', 'content-length': '1000' };
-  const ca = pki.authority.certificatePem;
-  const silent = httpsRequest({ host: '127.0.0.1', port, path: '/mutate', method: 'POST', headers, ca, agent: false });
-  silent.on('error', () => undefined).flushHeaders();
-  t.teardown(() => silent.destroy());
-  while (app.inFlight() < 1) await new Promise(setImmediate);
-  const body = JSON.stringify(createReview(createPod()));
-  t.equal((await send(body)).status, 503);
-  while (app.inFlight() > 0) await new Promise((resolve) => setTimeout(resolve, 10));
-  t.equal((await send(body)).status, 200);
+void t.test('a request whose body does not come takes a place, and gives it back in time', async (t) => {
+  const sendWithoutBody = (port: number) => {
+    const headers = { 'content-type': 'application/json', 'content-length': '1000' };
+    const ca = pki.authority.certificatePem;
+    const sent = httpsRequest({ host: '127.0.0.1', port, path: '/mutate', method: 'POST', headers, ca, agent: false });
+    t.teardown(() => sent.destroy());
+    sent.on('error', () => undefined).flushHeaders();
+    return new Promise((resolve) => sent.once('close', resolve));
+  };
+  const limits = { admissions: 1 };
+  const patient = await startServer(t, { limits, bodyTimeoutMs: FOREVER_MS });
+  void sendWithoutBody(patient.port);
+  await waitUntil('it has the only place', () => patient.app.inFlight() === 1);
+  t.equal((await patient.send(SMALL)).status, 503);
+
+  const impatient = await startServer(t, { limits, bodyTimeoutMs: 100 });
+  await withDeadline('the request without a body is given up', sendWithoutBody(impatient.port));
+  await waitUntil('its place is free', async () => (await impatient.send(SMALL)).status === 200);
 });
 
 void t.test('the duration is from the head of the request to the end of the answer', async (t) => {
@@ -311,7 +337,7 @@ void t.test('the duration is from the head of the request to the end of the answ
   const startMs = performance.now();
   const slow = httpsRequest({ host: '127.0.0.1', port, path: '/mutate', method: 'POST', headers, ca, agent: false });
   slow.write(body.slice(0, 10));
-  while (app.inFlight() < 1) await new Promise(setImmediate);
+  await waitUntil('the request is in flight', () => app.inFlight() === 1);
   const seenMs = performance.now();
   await new Promise((resolve) => setTimeout(resolve, 300));
   const delayMs = performance.now() - seenMs;
