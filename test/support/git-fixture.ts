@@ -1,4 +1,4 @@
-/** A world for git: the demo's azure, and pods that the real injection has patched and the kubelet player runs. */
+/** For tests with real git: `startGitFixture` gives an emulated Azure, and pods that the real injection has patched. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,7 +29,7 @@ export const BUILDER: EmulatedIdentity = {
   subject: `${NAMESPACE}:builder`,
   access: { contoso: 'write', fabrikam: 'write' },
 };
-/** Has no federated credential at first. */
+/** Has no federated credential until a test adds one. */
 export const NEWCOMER: EmulatedIdentity = {
   clientId: '22222222-2222-3333-4444-555555555555',
   access: { contoso: 'read' },
@@ -41,9 +41,9 @@ export const STRANGER: EmulatedIdentity = {
   access: { contoso: 'read' },
 };
 
-export interface World {
+export interface GitFixture {
   readonly azure: AzureEmulator;
-  /** Injects and starts a pod with one container, `build`. */
+  /** Injects and starts a pod with one container, `build`. It ends with the test. */
   readonly startPod: (options?: PodOptions) => Promise<RunningPod>;
 }
 
@@ -53,7 +53,8 @@ export interface PodOptions {
   readonly env?: readonly { readonly name: string; readonly value: string }[];
 }
 
-export async function makeWorld(t: Test): Promise<World> {
+export async function startGitFixture(t: Test): Promise<GitFixture> {
+  // Not `t.testdir()`: that lies in this repository, whose git configuration would count for git in the pods.
   const root = mkdtempSync(join(realpathSync(tmpdir()), 'ado-git-test-'));
   const programs = createPrograms();
   const azure = await startAzureEmulator({
@@ -102,19 +103,19 @@ function inject(azure: AzureEmulator, { clientId }: EmulatedIdentity, pod: Pod):
   return applyOperations(pod, outcome.patch) as Pod;
 }
 
-/** Runs git in the pod. Nobody is there to answer a question. */
+/** Runs git in the pod, where no terminal answers its questions. */
 export function git(pod: RunningPod, args: readonly string[], options?: InContainer): Promise<RunResult> {
   return pod.run('build', ['git', ...args], options);
 }
 
-/** Runs git, which must succeed. */
+/** Runs git, which must succeed; returns its output. */
 export async function gitOk(t: Test, pod: RunningPod, args: readonly string[], options?: InContainer): Promise<string> {
   const { code, stdout, stderr } = await git(pod, args, options);
   t.equal(code, 0, `git ${args.join(' ')}${code === 0 ? '' : `: ${stderr}`}`);
   return stdout;
 }
 
-/** Asks the helper as git does. */
+/** Calls the credential helper as git does. */
 export function askHelper(
   pod: RunningPod,
   input: string,
@@ -124,7 +125,7 @@ export function askHelper(
   return pod.run('build', [...shell, pod.locate('/etc/ado-git/helper'), action], { input });
 }
 
-/** Whether the program is there; where CI is set it must be. */
+/** Reason to skip a test that needs the program, or false where it is installed. With CI set, nothing is skipped. */
 export function skipWithout(program: string): string | false {
   if (process.env['CI'] === 'true' || spawnSync(program, ['--help']).error === undefined) return false;
   return `${program} is not installed`;
