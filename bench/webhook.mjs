@@ -1,18 +1,22 @@
-// What an admission costs: throughput, latency and CPU of POST /mutate over TLS with kept connections, for pods of 5 and
-// 64 KiB; the share of JSON and patching in it; and the memory that 10,000 service accounts take. One run, about 20 s.
+// What an admission costs: throughput, latency and CPU time of POST /mutate over TLS with kept connections, for pods of 5
+// and 64 KiB; the share of JSON and of patching in it; and the memory of 10,000 service accounts. It takes about 20 s.
+//   npm run bench:webhook [-- FLAGS of the webhook's node]
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { build } from 'esbuild';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { loadModules, readAnonymousMemory } from './support.mjs';
 
-/** Of the webhook's process; others can be given on the command line. */
+/** Of the webhook's process. */
 const NODE_FLAGS = process.argv.length > 2 ? process.argv.slice(2) : ['--max-semi-space-size=1', '--optimize-for-size'];
 const ACCOUNTS = 10_000;
 const CONNECTIONS = 8;
 const LOAD_MS = 3000;
+/** Until the memory of the start is collected. */
+const SETTLE_MS = 2000;
+const TOKEN = 'bench';
 const SIZES = { '5 KiB': 5 * 1024, '64 KiB': 64 * 1024 };
 const TICKS_PER_SECOND = 100;
 const IDENTITY = {
@@ -32,7 +36,16 @@ try {
 }
 
 async function main() {
-  const source = await loadSource();
+  const source = await loadModules([
+    'src/emulators/index.ts',
+    'src/certificates/authority.ts',
+    'src/webhook/admission-review.ts',
+    'src/inject/index.ts',
+    'src/inject/settings.ts',
+    'test/support/admission-review.ts',
+    'test/support/kubeconfig.ts',
+    'test/support/wait.ts',
+  ]);
   const now = Date.now();
   const authority = await source.createAuthority({ commonName: 'bench', days: 1, now });
   const names = { commonName: 'bench', dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] };
@@ -42,22 +55,21 @@ async function main() {
   let webhook;
   for (const count of [0, ACCOUNTS]) {
     webhook = await startWebhook(source, authority, certificate, count);
-    memory[count] = readAnonymous(webhook.pid);
+    memory[count] = readAnonymousMemory(webhook.pid);
   }
   const rows = {};
   for (const [size, bytes] of Object.entries(SIZES)) {
-    const pod = createPod(bytes);
-    const body = JSON.stringify(createReview(pod));
+    const body = JSON.stringify(source.createReview(createPodOfSize(bytes)));
     await load(webhook, body, 500);
-    const alone = await load(webhook, body, LOAD_MS / 3, 1);
+    const single = await load(webhook, body, LOAD_MS / 3, 1);
     const before = readCpu(webhook.pid);
     const many = await load(webhook, body, LOAD_MS, CONNECTIONS);
     const cpu = ((readCpu(webhook.pid) - before) * 1000) / many.length;
     const inside = measureInside(source, body);
     rows[size] = {
       'requests/s': Math.round(many.length / (LOAD_MS / 1000)),
-      'p50 ms': quantile(alone, 0.5),
-      'p99 ms': quantile(alone, 0.99),
+      'p50 ms': quantile(single, 0.5),
+      'p99 ms': quantile(single, 0.99),
       [`p50 ms, ${CONNECTIONS} at once`]: quantile(many, 0.5),
       [`p99 ms, ${CONNECTIONS} at once`]: quantile(many, 0.99),
       'CPU ms': round(cpu),
@@ -74,55 +86,19 @@ async function main() {
     'no service account': { MB: round(memory[0]) },
     [`${ACCOUNTS} service accounts`]: { MB: round(memory[ACCOUNTS]) },
     difference: { MB: round(memory[ACCOUNTS] - memory[0]) },
-    'after the load above': { MB: round(readAnonymous(webhook.pid)) },
+    ratio: { MB: round(memory[ACCOUNTS] / memory[0]) },
+    'after the load above': { MB: round(readAnonymousMemory(webhook.pid)) },
   });
-}
-
-/** The stand-in API, the certificates and the pure parts, from source. */
-async function loadSource() {
-  const outfile = join(directory, 'source.mjs');
-  const modules = [
-    'demo/service-account-api',
-    'certificates/authority',
-    'webhook/review',
-    'inject/index',
-    'inject/settings',
-  ];
-  await build({
-    stdin: {
-      contents: modules.map((name) => `export * from './src/${name}.js';`).join('\n'),
-      resolveDir: process.cwd(),
-    },
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    outfile,
-    logLevel: 'error',
-    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
-  });
-  return import(pathToFileURL(outfile).href);
 }
 
 async function startWebhook(source, authority, certificate, count) {
-  const api = await source.startServiceAccountApi({ certificate, token: 'bench' });
+  const api = await source.startServiceAccountApi({ certificate, token: TOKEN });
   apis.push(api);
   api.put('apps', 'builder', IDENTITY);
   for (let index = 1; index < count; index += 1) api.put(`team-${index % 200}`, `account-${index}`, IDENTITY);
-  const kubeconfig = {
-    'current-context': 'bench',
-    contexts: [{ name: 'bench', context: { cluster: 'bench', user: 'bench' } }],
-    clusters: [
-      {
-        name: 'bench',
-        cluster: {
-          server: `https://127.0.0.1:${api.port}`,
-          'certificate-authority-data': Buffer.from(authority.certificatePem).toString('base64'),
-        },
-      },
-    ],
-    users: [{ name: 'bench', user: { token: 'bench' } }],
-  };
-  const child = spawn(process.execPath, [...NODE_FLAGS, 'dist/cli.cjs', 'webhook'], {
+  const authorityPem = authority.certificatePem;
+  const kubeconfig = source.renderKubeconfig({ port: api.port, token: TOKEN, authorityPem });
+  const child = spawn(process.execPath, [...NODE_FLAGS, 'dist/webhook.cjs'], {
     env: {
       MALLOC_ARENA_MAX: '1',
       ADO_GIT_LISTEN_PORT: '0',
@@ -130,22 +106,19 @@ async function startWebhook(source, authority, certificate, count) {
       ADO_GIT_TLS_CERT_FILE: write('tls.crt', certificate.certificatePem),
       ADO_GIT_TLS_KEY_FILE: write('tls.key', certificate.keyPem),
       ADO_GIT_SIDECAR_IMAGE: 'registry.example/ado-git-identity:1',
-      KUBECONFIG: write(`kubeconfig-${count}`, JSON.stringify(kubeconfig)),
+      KUBECONFIG: write(`kubeconfig-${count}`, kubeconfig),
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   children.push(child);
   let output = '';
-  await new Promise((resolve, reject) => {
-    child.once('exit', (code) => reject(new Error(`dist/webhook.cjs ended with ${code}`)));
-    child.stdout.on('data', (chunk) => {
-      output += chunk;
-      if (output.includes('ready')) resolve();
-    });
+  child.stdout.on('data', (chunk) => (output += chunk));
+  await source.waitUntil('the webhook is ready', () => output.includes('"message":"ready"'), {
+    describe: () => ({ exitCode: child.exitCode, output }),
   });
-  await new Promise((resolve) => setTimeout(resolve, 2000));
+  await sleep(SETTLE_MS);
   const [, port] = /"port":(\d+)/.exec(output);
-  return { pid: child.pid, port: Number(port), ca: authority.certificatePem };
+  return { pid: child.pid, port: Number(port), ca: authorityPem };
 }
 
 function write(name, text) {
@@ -153,8 +126,8 @@ function write(name, text) {
   return join(directory, name);
 }
 
-/** A deployment's pod whose JSON has about so many bytes, as the API server sends it. */
-function createPod(bytes) {
+/** A deployment's pod, as the API server sends it, whose JSON has about this many bytes. */
+function createPodOfSize(bytes) {
   const pod = {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -180,21 +153,6 @@ function createPod(bytes) {
     });
   }
   return pod;
-}
-
-function createReview(pod) {
-  return {
-    apiVersion: 'admission.k8s.io/v1',
-    kind: 'AdmissionReview',
-    request: {
-      uid: '705ab4f5-6393-11e8-b7cc-42010a800002',
-      kind: { group: '', version: 'v1', kind: 'Pod' },
-      namespace: 'apps',
-      operation: 'CREATE',
-      object: pod,
-      dryRun: false,
-    },
-  };
 }
 
 /** Milliseconds of each request. */
@@ -229,7 +187,7 @@ function post(port, agent, body) {
   });
 }
 
-/** Milliseconds of one request's JSON and of its patching, in this process once it is warm. */
+/** Milliseconds that the JSON and the patching of one request take in this process, once it is warm. */
 function measureInside(source, text) {
   const bytes = Buffer.from(text);
   const defaults = { ...source.STANDARD_DEFAULTS, image: 'registry.example/ado-git-identity:1' };
@@ -251,16 +209,10 @@ function measureInside(source, text) {
   return { json: json / rounds, patching: patching / rounds };
 }
 
-/** Seconds of CPU so far, user and system (proc(5), stat, fields 14 and 15). */
+/** Seconds of CPU time so far, user and system (proc(5), stat, fields 14 and 15). */
 function readCpu(pid) {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
-}
-
-/** Megabytes. */
-function readAnonymous(pid) {
-  const [, kilobytes] = /^Anonymous:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'));
-  return Number(kilobytes) / 1024;
 }
 
 function quantile(sorted, part) {
