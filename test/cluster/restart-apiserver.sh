@@ -1,10 +1,10 @@
 #!/bin/bash
-# restart-apiserver.sh PIDFILE: ends the API server whose process id stands in the file, and starts it again as it was. For
-# clusters whose API server is a plain process of this machine, called in that process's network.
+# restart-apiserver.sh PIDFILE: stops the API server whose process id is in the file, and starts it again in the same way.
+# For clusters whose API server is a plain process of this machine; to be called in that process's network.
 set -euo pipefail
 pidfile=$1
 pid=$(cat "$pidfile")
-# The file may name what started the server; the server itself is that process or its only child.
+# The file may name the process that started the server; the server is then its only child.
 while read -r child; do [ -z "$child" ] || pid=$child; done < <(pgrep -P "$pid" || true)
 mapfile -d '' -t command <"/proc/$pid/cmdline"
 directory=$(readlink "/proc/$pid/cwd")
