@@ -1,4 +1,4 @@
-/** The chart, rendered by the real helm: what a cluster would be given, and what is refused before it is. */
+/** The chart, rendered by the real helm: the objects that a cluster would get, and the values that are refused. */
 import { execFile, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
@@ -31,7 +31,7 @@ import { createMetrics } from '../src/webhook/metrics.js';
 const CHART = 'charts/ado-git-identity';
 const NAME = WEBHOOK_NAME;
 const NAMESPACE = 'release-ns';
-/** Nobody else's: it is deleted after the test. */
+/** For the test only: it is deleted afterwards. */
 const TEST_NAMESPACE = `ado-git-identity-test-${createHash('sha256').update(NAMESPACE).digest('hex').slice(0, 8)}`;
 const TENANT = '11111111-2222-3333-4444-555555555555';
 
@@ -40,7 +40,7 @@ interface KubernetesObject {
   readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
 }
 
-/** What stands at a place such as `spec.ports.0.name`. */
+/** The value at a path such as `spec.ports.0.name`. */
 function at(value: unknown, place: string): unknown {
   return place
     .split('.')
@@ -78,7 +78,7 @@ function isHook(object: KubernetesObject): boolean {
   return object.metadata.annotations?.['helm.sh/hook'] !== undefined;
 }
 
-/** The webhook's environment as the kubelet would make it, what comes from fields left out. */
+/** The webhook's environment, without variables that come from fields of the pod. */
 function readEnvironment(objects: readonly KubernetesObject[]): Record<string, string> {
   const entries = at(find(objects, 'Deployment'), `${POD}.containers.0.env`) as {
     name: string;
@@ -208,7 +208,7 @@ void t.test('defaults', options, (t) => {
     t.end();
   });
 
-  void t.test('the environment says what the program would do anyway', (t) => {
+  void t.test('the environment repeats the defaults of the program', (t) => {
     const environment = readEnvironment(objects);
     t.match(environment, {
       MALLOC_ARENA_MAX: '1',
@@ -243,7 +243,7 @@ void t.test('every variable is one that the webhook reads', options, (t) => {
     'sidecar.pullSecrets={one,two}',
   ];
   const emptied = readEnvironment(render('azure.tenantId=null', 'webhook.logLevel=null', 'sidecar.resources=null'));
-  t.notOk(WEBHOOK_ENV.tenantId in emptied || WEBHOOK_ENV.logLevel in emptied, 'null is nothing');
+  t.notOk(WEBHOOK_ENV.tenantId in emptied || WEBHOOK_ENV.logLevel in emptied, 'null means unset');
   t.equal(emptied[WEBHOOK_ENV.sidecarResources], '{}');
   for (const mode of [
     [],
@@ -261,7 +261,7 @@ void t.test('every variable is one that the webhook reads', options, (t) => {
   t.end();
 });
 
-void t.test('values reach their places', options, (t) => {
+void t.test('where the values go', options, (t) => {
   const webhookOf = (...values: string[]): unknown =>
     at(find(render(...values), 'MutatingWebhookConfiguration'), 'webhooks.0');
   const podOf = (...values: string[]): unknown => at(find(render(...values), 'Deployment'), POD);
@@ -331,7 +331,7 @@ void t.test('tls modes', options, (t) => {
   );
 
   for (const objects of [provided, certManager]) {
-    t.strictSame(at(find(objects, 'ClusterRole'), 'rules.2.verbs'), ['get'], 'nothing to patch');
+    t.strictSame(at(find(objects, 'ClusterRole'), 'rules.2.verbs'), ['get'], 'only get: the webhook patches nothing');
     t.notOk(objects.some(({ kind, metadata }) => kind === 'Role' && metadata.name === NAME));
     t.match(readEnvironment(objects), {
       [WEBHOOK_ENV.tlsMode]: 'files',
@@ -398,7 +398,7 @@ void t.test('monitoring and network policy', options, (t) => {
   t.end();
 });
 
-void t.test('helm test asks in a namespace that is served, and leaves nothing', options, (t) => {
+void t.test('helm test uses a namespace that is served, and deletes everything it made', options, (t) => {
   const hooks = render('webhook.namespaceSelector.matchLabels.team=git').filter(isHook);
   t.match(find(hooks, 'Namespace', TEST_NAMESPACE).metadata, { labels: { team: 'git' } });
   t.match(find(render(), 'Namespace', TEST_NAMESPACE).metadata, { labels: { [INJECT]: 'enabled' } });
@@ -427,7 +427,7 @@ void t.test('helm test asks in a namespace that is served, and leaves nothing', 
   t.end();
 });
 
-void t.test('helm test asks for a pod that strict clusters take', async (t) => {
+void t.test('helm test creates a pod that strict clusters accept', async (t) => {
   const about = { commonName: 'API server', days: 1, now: Date.now() };
   const authority = await createAuthority(about);
   const certificate = await issueCertificate(authority, { ...about, dnsNames: [], ipAddresses: ['127.0.0.1'] });
@@ -468,7 +468,7 @@ void t.test('helm test asks for a pod that strict clusters take', async (t) => {
 });
 
 void t.test('the notes lead from Ignore to Fail', options, (t) => {
-  // helm prints them only where there is a cluster.
+  // helm prints the notes only when there is a cluster.
   const chart = t.testdir();
   cpSync(CHART, chart, { recursive: true });
   cpSync(`${CHART}/templates/NOTES.txt`, `${chart}/notes`);
@@ -524,7 +524,7 @@ const refusedBySchema: readonly (readonly [value: string, named: string])[] = [
   ['metrics.serviceMonitor.interval=30', '/metrics/serviceMonitor/interval'],
   ['networkPolicy.apiServerPorts={0}', '/networkPolicy/apiServerPorts/0'],
 ];
-/** How values go together is nothing that the schema can see. */
+/** Values that are valid each, and not together: the schema can't see that. */
 const refusedByTemplate: readonly (readonly [value: string, named: string])[] = [
   ['tls.mode=provided', 'tls.provided.'],
   ['tls.mode=cert-manager', 'tls.certManager.issuerRef.name'],
@@ -543,8 +543,8 @@ const refusedByTemplate: readonly (readonly [value: string, named: string])[] = 
   ['webhook.resources.limits.memory=65535Ki', 'webhook.resources.limits.memory to 64Mi or more'],
 ];
 
-void t.test('refused, each by name', options, (t) => {
-  // All that is wrong is named at once, so that values of different keys share a run of helm.
+void t.test('refused values, each by name', options, (t) => {
+  // helm names every mistake at once, so that wrong values of different keys share a run.
   const rounds: Map<string, readonly [value: string, named: string]>[] = [];
   for (const row of refusedBySchema) {
     const [key = ''] = row[0].split('=');
@@ -565,7 +565,7 @@ void t.test('refused, each by name', options, (t) => {
   t.end();
 });
 
-void t.test('taken', options, (t) => {
+void t.test('accepted values', options, (t) => {
   const first = [
     'azure.tenantId=contoso.onmicrosoft.com',
     'webhook.resources.limits.cpu=1',
