@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Long enough for a machine whose cores are busy with something else; a wait that succeeds never takes it. */
 const DEFAULT_WITHIN_SECONDS = 30;
-/** Pauses between attempts grow from the first to the longest: what comes soon is seen soon, what takes long is asked rarely. */
+/** Pauses between attempts grow from the first to the longest. */
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 200;
 
@@ -13,7 +13,7 @@ export interface Deadline {
 }
 
 export interface WaitOptions extends Deadline {
-  /** What there is instead, for the error; called only when the wait fails. */
+  /** What was found instead, for the error; called only when the wait fails. */
   readonly describe?: () => unknown;
 }
 
@@ -38,16 +38,23 @@ export async function waitUntil<T>(
       cause = error;
     }
     if (performance.now() >= end) {
-      const found = describe === undefined ? '' : `; there is ${JSON.stringify(await describe())}`;
-      throw new Error(`not within ${withinSeconds} s: ${what}${found}`, { cause });
+      throw new Error(`not within ${withinSeconds} s: ${what}${await renderFound(describe)}`, { cause });
     }
     await sleep(pauseMs);
   }
 }
 
+async function renderFound(describe: WaitOptions['describe']): Promise<string> {
+  try {
+    return describe === undefined ? '' : `; found ${JSON.stringify(await describe())}`;
+  } catch (error) {
+    return `; what was found can't be described: ${String(error)}`;
+  }
+}
+
 /**
  * The promise's own result.
- * @throws Error at the deadline, with the name. What the promise stands for goes on.
+ * @throws Error at the deadline, with that name. Nothing is cancelled.
  */
 export async function withDeadline<T>(
   what: string,
