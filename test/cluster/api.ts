@@ -1,6 +1,5 @@
-/** The API server, as a client with the rights of KUBECONFIG sees it. */
+/** The API server, called with the rights of KUBECONFIG: `connectApi`. */
 import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
 
 export interface ApiAnswer {
@@ -19,10 +18,10 @@ export interface KubernetesObject {
 
 export interface Api {
   request(method: string, path: string, body?: unknown, contentType?: string): Promise<ApiAnswer>;
-  /** Server-side apply; throws unless it is accepted. */
+  /** Server-side apply; throws when it is refused. */
   apply(...objects: readonly KubernetesObject[]): Promise<void>;
   create(object: KubernetesObject, query?: string): Promise<ApiAnswer>;
-  /** The object, or `undefined` where there is none. */
+  /** The object, or `undefined` when there is none. */
   get(path: string): Promise<unknown>;
   remove(path: string): Promise<void>;
   logs(namespace: string, pod: string, container: string): Promise<string>;
@@ -62,7 +61,7 @@ export async function connectApi(): Promise<Api> {
     return new Promise((resolve, reject) => {
       const options = { ...tls, agent, method, host: server.hostname, port: server.port, path, timeout: 60_000 };
       const text = body === undefined ? '' : JSON.stringify(body);
-      // node sends no length with a DELETE by itself, and what follows on the connection is then misread.
+      // Without a length, node sends a DELETE whose body the server reads as the next request.
       const headers = text === '' ? {} : { 'content-type': contentType, 'content-length': Buffer.byteLength(text) };
       const outgoing = httpsRequest({ ...options, headers });
       outgoing.on('error', reject);
@@ -109,20 +108,4 @@ export async function connectApi(): Promise<Api> {
     },
     close: () => agent.destroy(),
   };
-}
-
-/** Asks until the answer is there; throws with what it last saw after so many seconds. */
-export async function waitFor<T>(
-  what: string,
-  seconds: number,
-  ask: () => Promise<T | undefined>,
-  seen?: () => Promise<unknown>,
-): Promise<T> {
-  const end = Date.now() + seconds * 1000;
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    if (Date.now() > end) throw new Error(`${what}: not within ${seconds} s; ${JSON.stringify(await seen?.())}`);
-    await sleep(200);
-  }
 }

@@ -1,8 +1,9 @@
-/** Beside the Azure workload identity webhook, called after it and before it: the pod has what both give. */
+/** With the Azure workload identity webhook, called after ours and before it: the pod gets what both add. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
-import { GROUP, SIDECAR_CONTAINER, VOLUME } from '../../src/names.js';
-import { type KubernetesObject, waitFor } from './api.js';
+import { GROUP, INJECT, SIDECAR_CONTAINER, VOLUME } from '../../src/names.js';
+import { waitUntil } from '../support/wait.js';
+import type { KubernetesObject } from './api.js';
 import { TENANT_ID } from './azure.js';
 import type { Cluster } from './cluster.test.js';
 import { addNamespace, buildPod, removeNamespace, run, waitForEnd } from './installation.js';
@@ -15,10 +16,10 @@ const AZURE_NAMESPACE = 'azure-workload-identity-system';
 const CONFIGURATIONS = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 const AZURE_CONFIGURATION = 'azure-wi-webhook-mutating-webhook-configuration';
 const AZURE_ENTRY = 'mutation.azure-workload-identity.io';
-/** Configurations are called in the order of their names: this one before ours. */
+/** The API server calls configurations in the order of their names: this one before ours. */
 const EARLY_CONFIGURATION = 'a-azure-wi-webhook';
 const SAMPLES = 500;
-/** Needs what both give: git's credentials, and the token that the Azure SDKs read. */
+/** Needs both: git's credentials, and the token that the Azure SDKs read. */
 const SCRIPT =
   'cd /data && git clone -q https://dev.azure.com/contoso/payments/_git/api && test -s "$AZURE_FEDERATED_TOKEN_FILE" && echo both';
 
@@ -46,7 +47,7 @@ interface Pod {
 export async function azureWebhookCases(t: Test, { api, azure }: Cluster, webhook: AzureWebhook): Promise<void> {
   await remove();
   await addNamespace(api, azure, NAMESPACE);
-  const alone = selectOurs(await createDry(buildPod(NAMESPACE, 'alone', { script: SCRIPT })));
+  const expected = selectOurs(await createDry(buildPod(NAMESPACE, 'ours-only', { script: SCRIPT })));
   try {
     await install();
     await workTogether('ours is called first');
@@ -85,7 +86,7 @@ export async function azureWebhookCases(t: Test, { api, azure }: Cluster, webhoo
 
   async function workTogether(order: string): Promise<void> {
     const together = await createDry(buildPod(NAMESPACE, 'together', { script: SCRIPT }));
-    t.same(selectOurs(together), alone, `${order}: our part is what it is without theirs`);
+    t.same(selectOurs(together), expected, `${order}: our part is the same as without theirs`);
     t.match(listNames(together.spec.containers[0]?.env), 'AZURE_CLIENT_ID', `${order}: theirs is there`);
     const annotations = { 'azure.workload.identity/inject-proxy-sidecar': 'true' };
     const proxied = await createDry(buildPod(NAMESPACE, 'proxied', { script: SCRIPT, annotations }));
@@ -98,14 +99,12 @@ export async function azureWebhookCases(t: Test, { api, azure }: Cluster, webhoo
   }
 
   async function latency(): Promise<void> {
-    const unlabelled = buildSmallPod(NAMESPACE, 'latency');
-    const pods = {
-      cheaper: { ...unlabelled, metadata: { ...unlabelled.metadata, labels: {} } },
-      dearer: buildSmallPod(NAMESPACE, 'latency', { [`${GROUP}/inject`]: 'disabled' }),
-    };
-    const { summary, cheaper, dearer } = await measureAddedLatency(api, pods, SAMPLES, AZURE_ENTRY);
-    t.strictSame([cheaper.length, dearer.length], [SAMPLES, SAMPLES], 'all are created');
-    t.comment(`the Azure webhook alone adds to the creation of a pod, ${summary}`);
+    // Ours is called for neither.
+    const labelled = buildSmallPod(NAMESPACE, 'latency', { annotations: { [INJECT]: 'disabled' } });
+    const pods = { without: { ...labelled, metadata: { ...labelled.metadata, labels: {} } }, with: labelled };
+    const created = await measureAddedLatency(api, pods, SAMPLES, AZURE_ENTRY);
+    t.strictSame([created.without.length, created.with.length], [SAMPLES, SAMPLES], 'all are created');
+    t.comment(`the Azure webhook adds to the creation of a pod, ${created.summary}`);
   }
 
   async function callEarlier(): Promise<void> {
@@ -113,12 +112,12 @@ export async function azureWebhookCases(t: Test, { api, azure }: Cluster, webhoo
     const labels = metadata['labels'] as Record<string, string>;
     await api.create({ ...others, metadata: { name: EARLY_CONFIGURATION, labels } });
     await api.remove(`${CONFIGURATIONS}/${AZURE_CONFIGURATION}`);
-    // The API server follows its configurations with a watch.
+    // The API server learns of changed configurations through a watch.
     await sleep(3000);
   }
 
   async function createDry(pod: KubernetesObject): Promise<Pod> {
-    return waitFor(`a dry run of ${pod.metadata.name ?? ''}`, 30, async () => {
+    return waitUntil(`a dry run of ${pod.metadata.name ?? ''} succeeds`, async () => {
       const { status, body } = await api.create(pod, '?dryRun=All');
       return status === 201 ? (body as Pod) : undefined;
     });
@@ -129,7 +128,7 @@ function listNames(items: readonly { readonly name: string }[] = []): string {
   return items.map(({ name }) => name).join(' ');
 }
 
-/** What injection has added to the pod, without what others may add to the same objects. */
+/** Our part of the pod, without what others may add to the same objects. */
 function selectOurs({ metadata, spec }: Pod): object {
   const ours = new Set<string>(Object.values(VOLUME));
   const select = ({ env, volumeMounts, ...container }: Container): object => ({

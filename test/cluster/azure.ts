@@ -1,4 +1,4 @@
-/** Stand-ins for Entra and Azure DevOps at the address to which the cluster resolves their names. */
+/** The emulators of Entra and Azure DevOps, at the address to which the cluster resolves their names: `startAzure`. */
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
@@ -18,11 +18,11 @@ import type { Api } from './api.js';
 
 export const TENANT_ID = '7f3d1c52-9a0b-4e6d-8c21-5b1f0a9e4d37';
 export const CLIENT_ID = '2b6f7a10-5c4d-4e8f-9a3b-1d2c3e4f5a6b';
-/** Of the pod whose service account token is replaced: its exchanges are told apart by it. */
+/** For the pod whose service account token is replaced, so that its exchanges can be counted separately. */
 export const ROTATED_CLIENT_ID = '4c8e1d7a-6b3f-4a29-9d50-7e2f8b1c3a64';
 const ENTRA = 'login.microsoftonline.com';
 
-/** Life of Entra's tokens unless a case sets another, seconds: short, so that every pod that runs for a while renews. */
+/** Life of Entra's tokens unless a case sets another: short, so that every pod that runs for a while renews. */
 export const TOKEN_SECONDS = 60;
 
 export interface Azure {
@@ -30,19 +30,19 @@ export interface Azure {
   readonly authorityFile: string;
   readonly entra: EntraEmulator;
   readonly azureDevOps: AzureDevOpsEmulator;
-  /** Lets a service account use an identity, {@link CLIENT_ID} unless another is named. */
+  /** Adds a federated credential: the service account may use the identity. */
   federate(namespace: string, serviceAccount: string, clientId?: string): void;
   close(): Promise<void>;
 }
 
-/** Starts them; Entra verifies tokens against the cluster's own keys. */
+/** Starts both; Entra verifies tokens with the cluster's own keys. */
 export async function startAzure(api: Api, address: string): Promise<Azure> {
   const { issuer } = (await api.get('/.well-known/openid-configuration')) as { issuer: string };
   const keys = (await api.get('/openid/v1/jwks')) as JSONWebKeySet;
-  const authority = await createAuthority({ commonName: 'stand-ins', days: 1, now: Date.now() });
+  const authority = await createAuthority({ commonName: 'emulators', days: 1, now: Date.now() });
   const dnsNames = [ENTRA, 'dev.azure.com', '*.visualstudio.com', 'localhost'];
   const certificate = await issueCertificate(authority, {
-    commonName: 'stand-ins',
+    commonName: 'emulators',
     dnsNames,
     days: 1,
     now: Date.now(),
@@ -97,7 +97,7 @@ export async function startAzure(api: Api, address: string): Promise<Azure> {
   };
 }
 
-/** Passes TLS connections on by the name that the client says in its first message; ends none of them itself. */
+/** Forwards TLS connections, unopened, by the server name in the client's first message. */
 async function startRouter(address: string, choosePort: (name: string) => number): Promise<() => Promise<void>> {
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
@@ -106,7 +106,7 @@ async function startRouter(address: string, choosePort: (name: string) => number
     client.on('error', () => client.destroy());
     client.once('data', (hello: Buffer) => {
       client.pause();
-      // The name stands in the clear in the ClientHello (RFC 6066); no other extension of these clients holds it.
+      // The ClientHello holds the name unencrypted (RFC 6066); no other extension of these clients holds it.
       const port = choosePort(hello.includes(ENTRA) ? ENTRA : '');
       const upstream = connect(port, '127.0.0.1', () => {
         upstream.write(hello);

@@ -1,9 +1,12 @@
 /**
- * The product in a real cluster, from its chart and its image. Needs KUBECONFIG, kubectl and helm, an address for the
- * stand-ins to which the cluster resolves Azure's names (CLUSTER_AZURE_IP), and a command that builds and loads an image
- * (CLUSTER_IMAGE_COMMAND, kind's by default). TEST_SOAK=whole runs the long soaks and measures the start of pods;
- * CLUSTER_RESTART_APISERVER_COMMAND, if set, restarts the API server; CLUSTER_AZURE_WEBHOOK_CHART and _IMAGE, if set,
- * are the chart and the image of the Azure workload identity webhook that is installed beside ours.
+ * The product in a real cluster, from its chart and its image. It needs kubectl, helm and these variables:
+ * - KUBECONFIG;
+ * - CLUSTER_AZURE_IP: an address for the emulators, to which the cluster resolves Azure's names;
+ * - CLUSTER_IMAGE_COMMAND: builds an image and loads it; without it, kind's way.
+ * Without these, the cases that need them are skipped:
+ * - CLUSTER_RESTART_APISERVER_COMMAND: restarts the API server;
+ * - CLUSTER_AZURE_WEBHOOK_CHART and _IMAGE: the Azure workload identity webhook, which is installed too.
+ * TEST_SOAK=whole runs the long soaks instead, and measures the start of pods.
  */
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -43,7 +46,7 @@ const azureWebhook = {
 };
 const address = process.env['CLUSTER_AZURE_IP'];
 if (address === undefined || process.env['KUBECONFIG'] === undefined) {
-  throw new Error('the cluster tests need KUBECONFIG and CLUSTER_AZURE_IP; CONTRIBUTING.md tells more');
+  throw new Error('the cluster tests need KUBECONFIG and CLUSTER_AZURE_IP: see CONTRIBUTING.md');
 }
 const api = await connectApi();
 const azure = await startAzure(api, address);
@@ -67,19 +70,19 @@ else await t.test('the product in a cluster', everything);
 async function everything(t: Test): Promise<void> {
   await t.test('the first install', (t) => firstInstallCases(t, cluster));
   const finishTokenRenewal = await startTokenRenewal(cluster);
-  await t.test('what users get wrong', (t) => inputCases(t, cluster));
+  await t.test('mistakes of users', (t) => inputCases(t, cluster));
   await t.test('pods of every kind', (t) => serveCases(t, cluster));
-  await t.test('in the pod', (t) => podCases(t, cluster));
+  await t.test('inside the pod', (t) => podCases(t, cluster));
   await t.test('tokens', (t) => tokenCases(t, cluster, QUICK));
-  await t.test('nothing planned fails an admission', (t) => disturbanceCases(t, cluster));
+  await t.test('disturbances', (t) => disturbanceCases(t, cluster));
   await t.test('ten thousand service accounts', (t) => scaleCases(t, cluster));
   const { chart, image } = azureWebhook;
   if (chart === undefined || image === undefined)
-    t.comment('beside the Azure webhook: skipped, CLUSTER_AZURE_WEBHOOK_CHART and _IMAGE are not set');
-  else await t.test('beside the Azure webhook', (t) => azureWebhookCases(t, cluster, { chart, image }));
-  await t.test('service account tokens that the kubelet replaces', finishTokenRenewal);
+    t.comment('with the Azure webhook: skipped, CLUSTER_AZURE_WEBHOOK_CHART and _IMAGE are not set');
+  else await t.test('with the Azure webhook', (t) => azureWebhookCases(t, cluster, { chart, image }));
+  await t.test('the kubelet replaces a service account token', finishTokenRenewal);
   await t.test('after the uninstall', (t) => uninstallCases(t, cluster));
-  await t.test('certificates of somebody else', (t) => providedCases(t, cluster));
+  await t.test('provided certificates', (t) => providedCases(t, cluster));
 }
 
 async function soak(t: Test): Promise<void> {

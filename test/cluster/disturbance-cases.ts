@@ -1,8 +1,8 @@
-/** Nothing planned that happens to the webhook fails an admission; each while 20 pods a second are created. */
+/** Disturbances of the webhook while 20 pods a second are created: what is planned fails no admission. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { GROUP, WEBHOOK_NAME } from '../../src/names.js';
-import { waitFor } from './api.js';
+import { waitUntil } from '../support/wait.js';
 import type { Cluster } from './cluster.test.js';
 import {
   addNamespace,
@@ -25,16 +25,27 @@ import { startLoad } from './load.js';
 const NAMESPACE = 'ado-git-load';
 const PER_SECOND = 20;
 
-interface Allowed {
+/** What a disturbance may cost. */
+interface Tolerance {
+  /** How many admissions may fail. */
   readonly failures: number;
-  /** After which none may fail any more. */
-  readonly withinSeconds?: number;
+  /** How long admissions may fail, from the start of the disturbance. */
+  readonly withinSeconds: number;
 }
+
+const NO_FAILURE: Tolerance = { failures: 0, withinSeconds: 0 };
+/** Every admission fails until the caBundle is back and the API server has seen it: what counts is how soon. */
+const WITHOUT_BUNDLE: Tolerance = { failures: 6 * PER_SECOND, withinSeconds: 6 };
+/**
+ * The goal is one, which is about what is measured: the Service keeps the dead endpoint for a second or two. Which
+ * requests go there is chance, so that the limit is higher. The number is printed.
+ */
+const KILLED: Tolerance = { failures: 3, withinSeconds: 2 };
 
 export async function disturbanceCases(t: Test, cluster: Cluster): Promise<void> {
   const { api, azure } = cluster;
   await addNamespace(api, azure, NAMESPACE);
-  // A controller that scales beside it: real pods, all the while.
+  // A controller that creates real pods meanwhile.
   const template = buildTemplate({ script: 'sleep 600', restartPolicy: 'Always', app: 'scaled' });
   const scaled = { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'scaled', namespace: NAMESPACE } };
   const scale = (replicas: number): Promise<void> =>
@@ -45,40 +56,44 @@ export async function disturbanceCases(t: Test, cluster: Cluster): Promise<void>
   await disturb('rotation of the CA', () => rotate('ca'));
   await disturb('helm upgrade to another image', upgrade);
   await disturb('deletion of the Secret', deleteSecret);
-  await disturb('a Secret that was emptied', () => spoilSecret('emptied'));
-  await disturb('a Secret filled with nonsense', () => spoilSecret('nonsense'));
-  await disturb('the chart applied from the server side, by another than Helm', applyAsGitOps);
+  await disturb('the Secret is emptied', () => spoilSecret('emptied'));
+  await disturb('the Secret is filled with nonsense', () => spoilSecret('nonsense'));
+  await disturb('server-side apply of the chart, without Helm', applyAsGitOps);
   await disturb('all rights taken away', withoutRights);
-  await disturb('caBundle undone', undoBundle, { failures: Infinity });
-  await disturb('kill -9 of a replica', kill, { failures: 5, withinSeconds: 2 });
+  await disturb('the caBundle is removed', removeBundle, WITHOUT_BUNDLE);
+  await disturb('kill -9 of a replica', kill, KILLED);
   const command = process.env['CLUSTER_RESTART_APISERVER_COMMAND'];
   if (command === undefined)
     t.comment('restart of the API server: skipped, CLUSTER_RESTART_APISERVER_COMMAND is not set');
   else await disturb('restart of the API server', () => restartApiServer(command));
   await removeNamespace(api, NAMESPACE);
 
-  async function disturb(what: string, action: () => Promise<void>, allowed: Allowed = { failures: 0 }): Promise<void> {
+  async function disturb(what: string, action: () => Promise<void>, tolerance = NO_FAILURE): Promise<void> {
     const refusedBefore = await countRefusedReplicas();
     const load = startLoad(api, NAMESPACE, PER_SECOND);
     await sleep(1000);
     await scale(3);
-    const begun = Date.now();
+    const start = Date.now();
     await action();
     await scale(1);
     await sleep(3000);
-    const { asked, failures, unanswered, missed } = await load.stop();
-    t.comment(`${what}: ${asked} pods, ${failures.length} failed, ${missed} not injected, ${unanswered} unanswered`);
-    t.ok(
-      failures.length <= allowed.failures,
-      `${what}: ${failures.length} failed admissions; ${JSON.stringify(failures.slice(0, 2))}`,
+    const { sent, failures, unanswered, notInjected } = await load.stop();
+    const seconds = failures.map(({ at }) => (at - start) / 1000);
+    t.comment(
+      `${what}: ${sent} pods, ${failures.length} failed, ${notInjected} not injected, ${unanswered} unanswered${listTimes(seconds)}`,
     );
-    t.equal(missed, 0, `${what}: every pod was injected`);
-    if (allowed.failures === 0)
+    t.ok(
+      failures.length <= tolerance.failures,
+      `${what}: ${failures.length} failed admissions, at most ${tolerance.failures} may; ${JSON.stringify(failures.slice(0, 2))}`,
+    );
+    t.equal(notInjected, 0, `${what}: every created pod was injected`);
+    t.strictSame(
+      seconds.filter((second) => second > tolerance.withinSeconds),
+      [],
+      `${what}: none fails later than ${tolerance.withinSeconds} s after it`,
+    );
+    if (tolerance.failures === 0)
       t.equal(await countRefusedReplicas(), refusedBefore, `${what}: no controller was refused a pod`);
-    const { withinSeconds } = allowed;
-    if (withinSeconds === undefined) return;
-    const late = failures.filter(({ at }) => at > begun + withinSeconds * 1000);
-    t.strictSame(late, [], `${what}: none fails later than ${withinSeconds} s after it`);
   }
 
   async function countRefusedReplicas(): Promise<number> {
@@ -90,16 +105,15 @@ export async function disturbanceCases(t: Test, cluster: Cluster): Promise<void>
 
   async function restart(): Promise<void> {
     await restartWebhook();
-    // The last of the old replicas is still draining.
+    // The last of the old replicas drains for ten seconds.
     await sleep(12_000);
   }
 
   async function restartApiServer(command: string): Promise<void> {
     const [program = '', ...words] = command.split(' ');
     await run(program, words);
-    await waitFor('the API server is back', 90, async () => {
-      const answer = await api.request('GET', '/readyz').catch(() => undefined);
-      return answer?.status === 200 ? true : undefined;
+    await waitUntil('the API server is ready', async () => (await api.request('GET', '/readyz')).status === 200, {
+      withinSeconds: 90,
     });
     await sleep(15_000);
   }
@@ -108,18 +122,12 @@ export async function disturbanceCases(t: Test, cluster: Cluster): Promise<void>
     const before = await readSecret();
     const annotations = { [`${GROUP}/rotate`]: what };
     await api.request('PATCH', SECRET, { metadata: { annotations } }, 'application/merge-patch+json');
-    await waitFor(
-      `the rotation of the ${what}`,
-      60,
-      async () => {
-        const secret = await readSecret();
-        return secret.metadata.annotations?.[`${GROUP}/rotate`] === undefined &&
-          JSON.stringify(secret.data) !== JSON.stringify(before.data)
-          ? true
-          : undefined;
-      },
-      readSecret,
-    );
+    const isRotated = async (): Promise<boolean> => {
+      const { metadata, data } = await readSecret();
+      const isRequested = metadata.annotations?.[`${GROUP}/rotate`] !== undefined;
+      return !isRequested && JSON.stringify(data) !== JSON.stringify(before.data);
+    };
+    await waitUntil(`the ${what} is rotated`, isRotated, { withinSeconds: 60, describe: readSecret });
     await sleep(5000);
   }
 
@@ -139,7 +147,7 @@ export async function disturbanceCases(t: Test, cluster: Cluster): Promise<void>
 
   async function deleteSecret(): Promise<void> {
     await api.remove(SECRET);
-    await waitFor('the Secret comes back', 90, async () => ((await api.get(SECRET)) === undefined ? undefined : true));
+    await waitUntil('a new Secret', async () => (await api.get(SECRET)) !== undefined, { withinSeconds: 90 });
     await sleep(10_000);
   }
 
@@ -147,67 +155,70 @@ export async function disturbanceCases(t: Test, cluster: Cluster): Promise<void>
     const before = await readSecret();
     const spoil = how === 'emptied' ? null : Buffer.from('nonsense').toString('base64');
     const data = Object.fromEntries(Object.keys(before.data ?? {}).map((key) => [key, spoil]));
-    // The type demands its two keys, empty or not.
+    // A Secret of this type must have these two keys; they may be empty.
     const kept = how === 'emptied' ? { 'tls.crt': '', 'tls.key': '' } : {};
     const answer = await api.request('PATCH', SECRET, { data: { ...data, ...kept } }, 'application/merge-patch+json');
     t.equal(answer.status, 200, `the Secret is spoilt: ${how}`);
-    await waitFor('the Secret is repaired', 30, async () => {
-      const { data: now } = await readSecret();
-      return now?.['tls.crt'] === before.data?.['tls.crt'] && now?.['ca.key'] === before.data?.['ca.key']
-        ? true
-        : undefined;
+    await waitUntil('the Secret is repaired', async () => {
+      const { data: repaired } = await readSecret();
+      return ['tls.crt', 'ca.key'].every((key) => repaired?.[key] === before.data?.[key]);
     });
     await sleep(5000);
   }
 
-  /** As Argo CD and Flux do: rendered, and applied from the server side over whatever others own. */
+  /** As Argo CD and Flux do: renders the chart, and takes over every field that it sets. */
   async function applyAsGitOps(): Promise<void> {
     const before = await readBundle(api);
     await applyRendered(api, azure, ...cluster.flags, '--set', 'image.tag=next');
-    t.equal(await readBundle(api), before, 'the caBundle is not undone');
+    t.equal(await readBundle(api), before, 'the caBundle stays');
     await sleep(5000);
   }
 
-  /** Replicas that may do nothing any more say so, and serve on with what they have. */
+  /** Replicas without rights log what they may not do, and serve on with what they have. */
   async function withoutRights(): Promise<void> {
     const role = `/apis/rbac.authorization.k8s.io/v1/clusterroles/${WEBHOOK_NAME}`;
     const binding = `/apis/rbac.authorization.k8s.io/v1/namespaces/${SYSTEM_NAMESPACE}/rolebindings/${WEBHOOK_NAME}`;
     await api.request('PATCH', role, [{ op: 'replace', path: '/rules', value: [] }], 'application/json-patch+json');
     await api.remove(binding);
-    await sleep(10_000);
-    const logs = await run('kubectl', [
-      ...['logs', '-n', SYSTEM_NAMESPACE, '-l', 'app.kubernetes.io/name=ado-git-identity', '--since=15s'],
-      '--tail=-1',
-    ]);
-    for (const object of [`the MutatingWebhookConfiguration ${WEBHOOK_NAME}`, `the Secret ${SYSTEM_NAMESPACE}/`])
-      t.match(logs, new RegExp(`may not get ${object}.*run helm upgrade again`), `refused rights are said: ${object}`);
+    const readLogs = (): Promise<string> =>
+      run('kubectl', [
+        ...['logs', '-n', SYSTEM_NAMESPACE, '-l', 'app.kubernetes.io/name=ado-git-identity'],
+        ...['--since=30s', '--tail=-1'],
+      ]);
+    for (const object of [`the MutatingWebhookConfiguration ${WEBHOOK_NAME}`, `the Secret ${SYSTEM_NAMESPACE}/`]) {
+      const sentence = new RegExp(`may not get ${object}.*run helm upgrade again`);
+      await waitUntil(`the missing right to get ${object} is logged`, async () => sentence.test(await readLogs()));
+    }
+    await sleep(5000);
     await applyRendered(api, azure, ...cluster.flags, '--set', 'image.tag=next');
     await sleep(5000);
   }
 
-  async function undoBundle(): Promise<void> {
+  async function removeBundle(): Promise<void> {
     const before = await readBundle(api);
-    await api.request(
-      'PATCH',
-      CONFIGURATION,
-      [{ op: 'remove', path: '/webhooks/0/clientConfig/caBundle' }],
-      'application/json-patch+json',
-    );
-    const start = Date.now();
-    await waitFor('the caBundle is put back', 30, async () => ((await readBundle(api)) === before ? true : undefined));
-    const seconds = (Date.now() - start) / 1000;
-    t.comment(`a caBundle that was undone is put back after ${seconds.toFixed(1)} s`);
-    t.ok(seconds <= 5, 'the caBundle is put back within five seconds');
+    const operations = [{ op: 'remove', path: '/webhooks/0/clientConfig/caBundle' }];
+    await api.request('PATCH', CONFIGURATION, operations, 'application/json-patch+json');
+    const start = performance.now();
+    await waitUntil('the caBundle is restored', async () => (await readBundle(api)) === before);
+    const seconds = (performance.now() - start) / 1000;
+    t.comment(`a removed caBundle is restored after ${seconds.toFixed(1)} s`);
+    t.ok(seconds <= 5, 'the caBundle is restored within five seconds');
   }
 
-  /** From outside of its container: in there the first process is safe from SIGKILL. */
+  /** From outside of the container: inside, its first process can't be sent SIGKILL. */
   async function kill(): Promise<void> {
     const [pid] = (await run('pgrep', ['-f', '/app/webhook.cjs'])).split('\n');
     process.kill(Number(pid), 'SIGKILL');
     await sleep(10_000);
-    await waitFor('all replicas are ready', 60, async () => {
+    const areReady = async (): Promise<boolean> => {
       const { status } = (await api.get(DEPLOYMENT)) as { status: { readyReplicas?: number; replicas: number } };
-      return status.readyReplicas === status.replicas ? true : undefined;
-    });
+      return status.readyReplicas === status.replicas;
+    };
+    await waitUntil('all replicas are ready', areReady, { withinSeconds: 60 });
   }
+}
+
+/** `; after 0.2, 0.9 s`: when admissions failed. */
+function listTimes(seconds: readonly number[]): string {
+  return seconds.length === 0 ? '' : `; after ${seconds.map((second) => second.toFixed(1)).join(', ')} s`;
 }

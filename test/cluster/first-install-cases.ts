@@ -1,7 +1,7 @@
-/** An installation of which nothing was said yet: no tenant, no annotations; and more replicas than usual, all at once. */
+/** A first installation: no tenant is set yet, and more replicas than usual start at once. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
-import { INJECT } from '../../src/names.js';
+import { AZURE_ANNOTATION } from '../../src/names.js';
 import { CLIENT_ID, TENANT_ID } from './azure.js';
 import type { Cluster } from './cluster.test.js';
 import {
@@ -25,12 +25,12 @@ const PER_SECOND = 10;
 export async function firstInstallCases(t: Test, { api, azure, flags }: Cluster): Promise<void> {
   const annotate = (name: string, annotations: Record<string, string>): Promise<void> =>
     api.apply({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: NAMESPACE, annotations } });
-  const client = { 'azure.workload.identity/client-id': CLIENT_ID };
+  const client = { [AZURE_ANNOTATION.clientId]: CLIENT_ID };
   await addNamespace(api, azure, NAMESPACE);
-  await annotate('builder', { ...client, 'azure.workload.identity/tenant-id': TENANT_ID });
+  await annotate('builder', { ...client, [AZURE_ANNOTATION.tenantId]: TENANT_ID });
   await annotate('untenanted', client);
 
-  // The namespace asks for the webhook before there is one: with Ignore, as the documentation has it, nothing is refused.
+  // The namespace is enabled before there is a webhook: with Ignore, as the documentation says, no pod is refused.
   const first = ['--set', 'azure.tenantId=', '--set', `webhook.replicas=${REPLICAS}`];
   const before = startLoad(api, NAMESPACE, PER_SECOND);
   await install(azure, ...flags, ...first, '--set', 'webhook.failurePolicy=Ignore');
@@ -40,21 +40,22 @@ export async function firstInstallCases(t: Test, { api, azure, flags }: Cluster)
   const after = startLoad(api, NAMESPACE, PER_SECOND);
   await install(azure, ...flags, ...first);
   await sleep(3000);
-  t.equal(report(await after.stop(), 'the step to Fail').missed, 0, 'from then on every pod is injected');
+  t.equal(report(await after.stop(), 'the step to Fail').notInjected, 0, 'from then on every pod is injected');
   const { data } = (await api.get(SECRET)) as { data: Record<string, string> };
   t.equal(await readBundle(api), data['ca.crt'], 'the replicas agreed on one authority');
 
-  const create = (annotations: Record<string, string>) => {
-    const pod = buildSmallPod(NAMESPACE, 'first');
-    const spec = { ...(pod['spec'] as object), serviceAccountName: 'untenanted' };
-    return api.create({ ...pod, metadata: { ...pod.metadata, annotations }, spec }, '?dryRun=All');
-  };
-  const covered = await create({});
-  t.match(covered, { status: 201 }, 'without a tenant, pods are created all the same');
+  const create = (asksByName: boolean) =>
+    api.create(buildSmallPod(NAMESPACE, 'first', { asksByName, serviceAccount: 'untenanted' }), '?dryRun=All');
+  const covered = await create(false);
+  t.match(covered, { status: 201 }, 'without a tenant, a pod that its namespace covers is created');
   t.notOk(isInjected(covered.body));
   t.match(covered.warnings.join(' '), /tenant/, 'and a warning says what is missing');
-  const asking = await create({ [INJECT]: 'enabled' });
-  t.match(asking, { status: 403, body: { message: /tenant-id/ } }, 'who asks by name gets the sentence');
+  const asking = await create(true);
+  t.match(
+    asking,
+    { status: 403, body: { message: /tenant-id/ } },
+    'one that asks by name is denied, with the same cause',
+  );
 
   const bundle = await readBundle(api);
   await install(azure, ...flags);
@@ -67,8 +68,8 @@ export async function firstInstallCases(t: Test, { api, azure, flags }: Cluster)
   await removeNamespace(api, NAMESPACE);
 
   function report(result: LoadResult, what: string): LoadResult {
-    const { asked, failures, missed } = result;
-    t.comment(`${what}, of a namespace in use: ${asked} pods, ${failures.length} failed, ${missed} not injected`);
+    const { sent, failures, notInjected } = result;
+    t.comment(`${what}, of a namespace in use: ${sent} pods, ${failures.length} failed, ${notInjected} not injected`);
     t.strictSame(failures.slice(0, 2), [], `${what}: no creation fails`);
     return result;
   }

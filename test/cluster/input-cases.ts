@@ -1,7 +1,8 @@
-/** What people get wrong, as the API server hands it on: refusals, warnings, Events; and what is gone after the uninstall. */
+/** What users see through the API server when they make a mistake: refusals, warnings, Events; and the uninstall. */
 import type { Test } from 'tap';
-import { INJECT, WEBHOOK_NAME, WRITTEN_ANNOTATION } from '../../src/names.js';
-import { type ApiAnswer, waitFor } from './api.js';
+import { ANNOTATION, AZURE_ANNOTATION, INJECT, USE_LABEL, WEBHOOK_NAME, WRITTEN_ANNOTATION } from '../../src/names.js';
+import { waitUntil } from '../support/wait.js';
+import type { ApiAnswer } from './api.js';
 import { CLIENT_ID } from './azure.js';
 import type { Cluster } from './cluster.test.js';
 import {
@@ -12,7 +13,7 @@ import {
   SYSTEM_NAMESPACE,
   uninstallRelease,
 } from './installation.js';
-import { buildSmallPod } from './load.js';
+import { buildSmallPod, isInjected, type SmallPod } from './load.js';
 
 const NAMESPACE = 'ado-git-input';
 const OTHER_CLIENT_ID = '9d0c3b6e-1f2a-4b7c-8e5d-6a4b3c2d1e0f';
@@ -20,39 +21,40 @@ const OTHER_CLIENT_ID = '9d0c3b6e-1f2a-4b7c-8e5d-6a4b3c2d1e0f';
 export async function inputCases(t: Test, { api, azure }: Cluster): Promise<void> {
   await addNamespace(api, azure, NAMESPACE);
   const dryRun = '?dryRun=All';
-  const create = (annotations: Record<string, string>, account = 'builder') => {
-    const pod = buildSmallPod(NAMESPACE, 'input', annotations);
-    return api.create({ ...pod, spec: { ...(pod['spec'] as object), serviceAccountName: account } }, dryRun);
-  };
+  const create = (pod: SmallPod) => api.create(buildSmallPod(NAMESPACE, 'input', pod), dryRun);
+  const asking = (serviceAccount: string): SmallPod => ({ asksByName: true, serviceAccount });
 
-  t.match(await create({ 'ado-git.workload.identity/port': '80' }), {
+  t.match(await create({ annotations: { [ANNOTATION.port]: '80' } }), {
     status: 422,
     body: { message: /port "80" is not a port from 1024 to 65535/ },
   });
-  const coveredOnly = { [INJECT]: undefined as never };
-  await api.apply({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'nobody', namespace: NAMESPACE } });
+  await api.apply({
+    apiVersion: 'v1',
+    kind: 'ServiceAccount',
+    metadata: { name: 'no-identity', namespace: NAMESPACE },
+  });
   t.match(
-    await create({}, 'nobody'),
-    { status: 403, body: { message: /client-id.*kubectl annotate serviceaccount nobody/ } },
-    'asks by name: denied',
+    await create(asking('no-identity')),
+    { status: 403, body: { message: /client-id.*kubectl annotate serviceaccount no-identity/ } },
+    'a pod that asks by name is denied',
   );
-  const admitted = await create(coveredOnly, 'nobody');
+  const admitted = await create({ serviceAccount: 'no-identity' });
   t.match(
     admitted,
     { status: 201, body: { spec: { initContainers: undefined } } },
-    'covered by its namespace only: admitted unchanged',
+    'a pod that only its namespace covers is admitted unchanged',
   );
-  t.match(admitted.warnings.join(' '), 'kubectl annotate serviceaccount nobody', 'with a warning');
+  t.match(admitted.warnings.join(' '), 'kubectl annotate serviceaccount no-identity', 'with a warning');
 
   await api.apply({
     apiVersion: 'v1',
     kind: 'ServiceAccount',
-    metadata: { name: 'nobody', namespace: NAMESPACE, annotations: { 'azure.workload.identity/client-id': CLIENT_ID } },
+    metadata: { name: 'no-identity', namespace: NAMESPACE, annotations: { [AZURE_ANNOTATION.clientId]: CLIENT_ID } },
   });
-  t.match(await create({}, 'nobody'), { status: 201 }, 'an account that has just been annotated is seen');
+  t.match(await create(asking('no-identity')), { status: 201 }, 'an account that was annotated a moment ago is served');
 
   t.match(
-    await create({}, 'missing'),
+    await create(asking('missing')),
     { status: 403, body: { message: /serviceaccount "missing" not found/ } },
     'a service account that is missing',
   );
@@ -63,19 +65,22 @@ export async function inputCases(t: Test, { api, azure }: Cluster): Promise<void
       metadata: {
         name: 'missing',
         namespace: NAMESPACE,
-        annotations: { 'azure.workload.identity/client-id': clientId },
+        annotations: { [AZURE_ANNOTATION.clientId]: clientId },
       },
     });
   await annotate(CLIENT_ID);
-  t.equal(readClientId(await create({}, 'missing')), CLIENT_ID, 'it is there for the next pod');
+  t.equal(readClientId(await create(asking('missing'))), CLIENT_ID, 'the next pod, after it was created, is injected');
   await annotate(OTHER_CLIENT_ID);
-  await waitFor('a pod with the changed identity', 2, async () =>
-    readClientId(await create({}, 'missing')) === OTHER_CLIENT_ID ? true : undefined,
+  const changed = performance.now();
+  await waitUntil(
+    'a pod has the changed identity',
+    async () => readClientId(await create(asking('missing'))) === OTHER_CLIENT_ID,
   );
-  t.pass('it is changed between two pods: the second has the new identity');
+  const seconds = ((performance.now() - changed) / 1000).toFixed(1);
+  t.pass(`when the identity is changed, later pods get the new one, here after ${seconds} s`);
 
   await api.apply({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'evented', namespace: NAMESPACE } });
-  const labels = { app: 'evented', 'azure.workload.identity/use': 'true' };
+  const labels = { app: 'evented', [USE_LABEL]: 'true' };
   const container = { name: 'app', image: 'x', imagePullPolicy: 'Never' };
   await api.apply({
     apiVersion: 'apps/v1',
@@ -86,7 +91,7 @@ export async function inputCases(t: Test, { api, azure }: Cluster): Promise<void
       template: { metadata: { labels }, spec: { serviceAccountName: 'evented', containers: [container] } },
     },
   });
-  const event = await waitFor('an Event on the owner', 30, async () => {
+  const event = await waitUntil('an Event', async () => {
     const { items } = (await api.get(`/api/v1/namespaces/${NAMESPACE}/events`)) as {
       items: {
         involvedObject: { kind: string };
@@ -112,12 +117,10 @@ export async function inputCases(t: Test, { api, azure }: Cluster): Promise<void
     kind: 'ServiceAccount',
     metadata: { name: 'builder', namespace: `${NAMESPACE}-out` },
   });
-  const outside = await api.create(buildSmallPod(`${NAMESPACE}-out`, 'outside'), dryRun);
-  t.match(
-    outside,
-    { status: 201, warnings: [] },
-    'a namespace that did not opt in: nothing is called and nothing said',
-  );
+  const outside = await api.create(buildSmallPod(`${NAMESPACE}-out`, 'outside', { asksByName: true }), dryRun);
+  t.equal(outside.status, 201, 'a namespace that is not enabled: the pod is created');
+  t.notOk(isInjected(outside.body), 'it is not injected');
+  t.strictSame(outside.warnings, [], 'and there is no warning');
   await removeNamespace(api, `${NAMESPACE}-out`);
   await removeNamespace(api, NAMESPACE);
 }
@@ -132,7 +135,7 @@ export async function uninstallCases(t: Test, { api, azure }: Cluster): Promise<
   await addNamespace(api, azure, NAMESPACE);
   await uninstallRelease();
   t.match(
-    await api.create(buildSmallPod(NAMESPACE, 'after'), '?dryRun=All'),
+    await api.create(buildSmallPod(NAMESPACE, 'after', { asksByName: true }), '?dryRun=All'),
     { status: 201 },
     'a labelled pod is created at once',
   );
@@ -142,9 +145,13 @@ export async function uninstallCases(t: Test, { api, azure }: Cluster): Promise<
     undefined,
     'no ClusterRole',
   );
-  await waitFor('the Secret goes with its owner', 60, async () =>
-    (await api.get(SECRET)) === undefined ? true : undefined,
+  await waitUntil('the Secret is gone with its owner', async () => (await api.get(SECRET)) === undefined, {
+    withinSeconds: 60,
+  });
+  t.match(
+    await api.get(`/api/v1/namespaces/${SYSTEM_NAMESPACE}`),
+    { status: { phase: 'Active' } },
+    'not by the namespace',
   );
-  t.match(await api.get(`/api/v1/namespaces/${SYSTEM_NAMESPACE}`), { status: { phase: 'Active' } }, 'by itself');
   await removeNamespace(api, NAMESPACE);
 }

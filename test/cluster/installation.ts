@@ -1,9 +1,10 @@
-/** The product in the cluster: image, chart, namespaces and service accounts that it serves. */
+/** The product in the cluster: its image and chart, and the namespaces, service accounts and pods that it serves. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { INJECT, USE_LABEL, WEBHOOK_NAME } from '../../src/names.js';
-import { type Api, type KubernetesObject, waitFor } from './api.js';
+import { AZURE_ANNOTATION, INJECT, USE_LABEL, WEBHOOK_NAME } from '../../src/names.js';
+import { waitUntil } from '../support/wait.js';
+import type { Api, KubernetesObject } from './api.js';
 import { type Azure, CLIENT_ID, TENANT_ID } from './azure.js';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -17,7 +18,7 @@ export const WEBHOOK_PODS = `/api/v1/namespaces/${SYSTEM_NAMESPACE}/pods?labelSe
 export const IMAGE = 'cluster.local/ado-git-identity:test';
 export const WORKLOAD_IMAGE = 'cluster.local/ado-git-workload:test';
 
-/** Runs a program; throws with its output unless it ends with 0. */
+/** Runs a program and returns its output; throws with what it wrote unless its exit code is 0. */
 export async function run(command: string, args: readonly string[], input = ''): Promise<string> {
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   child.stdin.on('error', () => undefined).end(input);
@@ -49,7 +50,7 @@ export async function install(azure: Azure, ...flags: readonly string[]): Promis
   ]);
 }
 
-/** Applies what the chart renders without Helm, as another field manager, over what others own; waits until it serves. */
+/** Renders the chart and applies it without Helm, as another field manager that takes over every field; waits until it serves. */
 export async function applyRendered(api: Api, azure: Azure, ...flags: readonly string[]): Promise<void> {
   const { gitVersion } = (await api.get('/version')) as { gitVersion: string };
   const objects = await run('helm', [
@@ -76,7 +77,7 @@ export async function readBundle(api: Api): Promise<string | undefined> {
   return webhooks[0]?.clientConfig.caBundle;
 }
 
-/** A rolling restart of the webhook, to its end. */
+/** Restarts the webhook, one replica after the other; waits until all are ready. */
 export async function restartWebhook(): Promise<void> {
   await run('kubectl', ['rollout', 'restart', '-n', SYSTEM_NAMESPACE, `deployment/${WEBHOOK_NAME}`]);
   await waitForRollout();
@@ -87,7 +88,7 @@ async function waitForRollout(): Promise<void> {
   await run('kubectl', ['rollout', 'status', ...deployment, '--timeout=180s']);
 }
 
-/** As users do; the release's namespace stays. */
+/** Uninstalls as users do; the release's namespace stays. */
 export async function uninstallRelease(): Promise<void> {
   await run('helm', ['uninstall', RELEASE, '--namespace', SYSTEM_NAMESPACE, '--wait', '--ignore-not-found']);
 }
@@ -97,7 +98,7 @@ export async function uninstall(api: Api): Promise<void> {
   await removeNamespace(api, SYSTEM_NAMESPACE);
 }
 
-/** A namespace that has opted in, with a service account `builder` that has the identity, and what git needs to trust the stand-ins. */
+/** A namespace that is enabled, with a service account `builder` that has the identity, and the authority of the emulators for git. */
 export async function addNamespace(
   api: Api,
   azure: Azure,
@@ -111,7 +112,7 @@ export async function addNamespace(
     {
       apiVersion: 'v1',
       kind: 'ServiceAccount',
-      metadata: { name: 'builder', namespace: name, annotations: { 'azure.workload.identity/client-id': CLIENT_ID } },
+      metadata: { name: 'builder', namespace: name, annotations: { [AZURE_ANNOTATION.clientId]: CLIENT_ID } },
     },
     {
       apiVersion: 'v1',
@@ -126,9 +127,9 @@ export async function removeNamespace(api: Api, name: string): Promise<void> {
   const path = `/api/v1/namespaces/${name}`;
   if ((await api.get(path)) === undefined) return;
   await api.remove(path);
-  await waitFor(`the end of namespace ${name}`, 90, async () =>
-    (await api.get(path)) === undefined ? true : undefined,
-  );
+  await waitUntil(`the namespace ${name} is gone`, async () => (await api.get(path)) === undefined, {
+    withinSeconds: 90,
+  });
 }
 
 export interface Workload {
@@ -144,7 +145,7 @@ export interface Workload {
   readonly app?: string;
 }
 
-/** A pod template that runs git as a user's would; only the trust in the stand-ins is the test's. */
+/** A pod template that runs git as a user's does; only the trust in the emulators is added. */
 export function buildTemplate({
   script,
   init,
@@ -191,22 +192,21 @@ export function buildPod(namespace: string, name: string, workload: Workload): K
   return { apiVersion: 'v1', kind: 'Pod', metadata: { ...metadata, name, namespace }, spec };
 }
 
-/** Waits until the pod has ended, and returns its phase and the app's output. */
+/** Waits until the pod ends; returns its phase and the app's output. */
 export async function waitForEnd(
   api: Api,
   namespace: string,
   pod: string,
-  seconds = 60,
+  withinSeconds = 60,
 ): Promise<{ phase: string; output: string }> {
   const path = `/api/v1/namespaces/${namespace}/pods/${pod}`;
-  const phase = await waitFor(
-    `the end of pod ${pod}`,
-    seconds,
+  const phase = await waitUntil(
+    `the pod ${pod} ends`,
     async () => {
       const { phase } = ((await api.get(path)) as { status: { phase: string } }).status;
       return phase === 'Succeeded' || phase === 'Failed' ? phase : undefined;
     },
-    async () => await api.get(path),
+    { withinSeconds, describe: () => api.get(path) },
   );
   return { phase, output: await api.logs(namespace, pod, 'app') };
 }

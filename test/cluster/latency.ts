@@ -1,37 +1,37 @@
-/** What admission costs, as whoever creates pods sees it, and as the API server does. */
+/** The time that admission adds to the creation of a pod, as a client measures it and as the API server does. */
 import type { Api, KubernetesObject } from './api.js';
 import { percentile } from './load.js';
 
 export interface AddedLatency {
-  /** p50 and p99 of the dearer pod's creation less those of the cheaper one's; and of the API server's calls. */
+  /** For both p50 and p99: the creation with less that without; and the API server's own calls of the webhook. */
   readonly summary: string;
-  /** What was created, as the API server answers it. */
-  readonly cheaper: readonly unknown[];
-  readonly dearer: readonly unknown[];
+  /** The pods that were created, as the API server answers them. */
+  readonly without: readonly unknown[];
+  readonly with: readonly unknown[];
 }
 
-/** Creates two kinds of pod in turn, as a dry run, so that the machine's moods meet both alike. */
+/** Creates pods for which the webhook is called and pods for which it isn't, in turn, so that a busy moment slows both. */
 export async function measureAddedLatency(
   api: Api,
-  pods: { readonly cheaper: KubernetesObject; readonly dearer: KubernetesObject },
+  pods: { readonly without: KubernetesObject; readonly with: KubernetesObject },
   samples: number,
   webhook: string,
 ): Promise<AddedLatency> {
-  const cheaper = { times: [] as number[], created: [] as unknown[] };
-  const dearer = { times: [] as number[], created: [] as unknown[] };
+  const withoutCall = { times: [] as number[], created: [] as unknown[] };
+  const withCall = { times: [] as number[], created: [] as unknown[] };
   const before = await readHistogram(api, webhook);
   for (let index = 0; index < samples; index += 1) {
-    await create(pods.cheaper, cheaper);
-    await create(pods.dearer, dearer);
+    await create(pods.without, withoutCall);
+    await create(pods.with, withCall);
   }
   const add = (share: number): string =>
-    `p${share * 100} ${(percentile(dearer.times, share) - percentile(cheaper.times, share)).toFixed(1)} ms`;
+    `p${share * 100} ${(percentile(withCall.times, share) - percentile(withoutCall.times, share)).toFixed(1)} ms`;
   const calls = subtract(await readHistogram(api, webhook), before);
-  const own = `p50 ${estimate(calls, 0.5).toFixed(1)} ms, p99 ${estimate(calls, 0.99).toFixed(1)} ms`;
+  const own = `p50 ${estimateMs(calls, 0.5).toFixed(1)} ms, p99 ${estimateMs(calls, 0.99).toFixed(1)} ms`;
   return {
     summary: `over ${samples}: ${add(0.5)}, ${add(0.99)}; the API server's own histogram of the call: ${own}`,
-    cheaper: cheaper.created,
-    dearer: dearer.created,
+    without: withoutCall.created,
+    with: withCall.created,
   };
 
   async function create(pod: KubernetesObject, result: { times: number[]; created: unknown[] }): Promise<void> {
@@ -62,8 +62,8 @@ function subtract(after: Histogram, before: Histogram): Histogram {
   return new Map([...after].map(([bound, count]) => [bound, count - (before.get(bound) ?? 0)]));
 }
 
-/** As Prometheus' `histogram_quantile` does: linear within a bucket. Milliseconds. */
-function estimate(histogram: Histogram, share: number): number {
+/** The quantile in milliseconds, as Prometheus' `histogram_quantile` estimates it: linear within a bucket. */
+function estimateMs(histogram: Histogram, share: number): number {
   const buckets = [...histogram].sort(([one], [other]) => one - other);
   const rank = (buckets.at(-1)?.[1] ?? 0) * share;
   let [low, below] = [0, 0];

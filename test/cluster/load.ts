@@ -1,35 +1,43 @@
-/** Creates pods at a steady rate, as a dry run, and counts what becomes of them. */
+/** Creates pods at a steady rate, as a dry run, and counts the failures: `startLoad`; small pods: `buildSmallPod`. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SIDECAR_CONTAINER } from '../../src/names.js';
+import { INJECT, SIDECAR_CONTAINER, USE_LABEL } from '../../src/names.js';
+import { type EpochMs, epochMs } from '../../src/time.js';
 import type { Api, KubernetesObject } from './api.js';
 import { WORKLOAD_IMAGE } from './installation.js';
 
 export interface LoadFailure {
-  /** When it was asked, milliseconds since 1970. */
-  readonly at: number;
-  /** Status and body of the answer. */
-  readonly said: string;
+  /** When the request was sent. */
+  readonly at: EpochMs;
+  /** Status and body. */
+  readonly answer: string;
 }
 
 export interface LoadResult {
-  readonly asked: number;
-  /** Answers of the API server that were no creation. */
+  readonly sent: number;
+  /** Requests that the API server answered with something other than a creation. */
   readonly failures: readonly LoadFailure[];
   /** Requests that the API server itself did not answer. */
   readonly unanswered: number;
   /** Created pods without our sidecar. */
-  readonly missed: number;
+  readonly notInjected: number;
 }
 
 export interface Load {
   stop(): Promise<LoadResult>;
 }
 
-/** A small pod that asks by name. */
+export interface SmallPod {
+  /** With the annotation that asks for injection, so that a refusal denies the pod; it is otherwise admitted with a warning. */
+  readonly asksByName?: boolean;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly serviceAccount?: string;
+}
+
+/** A pod that is considered for injection, with one container. */
 export function buildSmallPod(
   namespace: string,
   name: string,
-  annotations: Readonly<Record<string, string>> = {},
+  { asksByName = false, annotations = {}, serviceAccount = 'builder' }: SmallPod = {},
 ): KubernetesObject {
   return {
     apiVersion: 'v1',
@@ -37,10 +45,13 @@ export function buildSmallPod(
     metadata: {
       name,
       namespace,
-      labels: { 'azure.workload.identity/use': 'true' },
-      annotations: { 'ado-git.workload.identity/inject': 'enabled', ...annotations },
+      labels: { [USE_LABEL]: 'true' },
+      annotations: asksByName ? { [INJECT]: 'enabled', ...annotations } : annotations,
     },
-    spec: { serviceAccountName: 'builder', containers: [{ name: 'app', image: WORKLOAD_IMAGE, command: ['true'] }] },
+    spec: {
+      serviceAccountName: serviceAccount,
+      containers: [{ name: 'app', image: WORKLOAD_IMAGE, command: ['true'] }],
+    },
   };
 }
 
@@ -54,30 +65,31 @@ export function isInjected(pod: unknown): boolean {
 export function startLoad(api: Api, namespace: string, perSecond: number): Load {
   const failures: LoadFailure[] = [];
   const pending = new Set<Promise<void>>();
-  let asked = 0;
+  let sent = 0;
   let unanswered = 0;
-  let missed = 0;
+  let notInjected = 0;
   const stop = new AbortController();
 
   async function createOne(): Promise<void> {
-    const at = Date.now();
+    const at = epochMs(Date.now());
     try {
-      const { status, body } = await api.create(buildSmallPod(namespace, `load-${asked}`), '?dryRun=All');
-      if (status !== 201) failures.push({ at, said: `${status} ${JSON.stringify(body)}` });
-      else if (!isInjected(body)) missed += 1;
+      const pod = buildSmallPod(namespace, `load-${sent}`, { asksByName: true });
+      const { status, body } = await api.create(pod, '?dryRun=All');
+      if (status !== 201) failures.push({ at, answer: `${status} ${JSON.stringify(body)}` });
+      else if (!isInjected(body)) notInjected += 1;
     } catch {
       unanswered += 1;
     }
   }
 
   const loop = (async () => {
-    const begun = performance.now();
+    const startMs = performance.now();
     while (!stop.signal.aborted) {
-      asked += 1;
+      sent += 1;
       const one = createOne();
       pending.add(one);
       void one.finally(() => pending.delete(one));
-      await sleep(Math.max(0, begun + (asked * 1000) / perSecond - performance.now()));
+      await sleep(Math.max(0, startMs + (sent * 1000) / perSecond - performance.now()));
     }
   })();
 
@@ -86,12 +98,12 @@ export function startLoad(api: Api, namespace: string, perSecond: number): Load 
       stop.abort();
       await loop;
       await Promise.all(pending);
-      return { asked, failures, unanswered, missed };
+      return { sent, failures, unanswered, notInjected };
     },
   };
 }
 
-/** The value below which a share of the values lies. */
+/** The value that a share of the values is below. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;

@@ -1,10 +1,11 @@
-/** Certificates that somebody else makes, mounted from a Secret: another authority takes over without a failed admission. */
+/** Certificates that the user provides in a Secret: a new authority takes over, and no admission fails. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { createAuthority, issueCertificate } from '../../src/certificates/authority.js';
 import type { KeyedCertificate } from '../../src/certificates/pair.js';
 import { webhookHost } from '../../src/names.js';
-import { type Api, waitFor } from './api.js';
+import { waitUntil } from '../support/wait.js';
+import type { Api } from './api.js';
 import type { Cluster } from './cluster.test.js';
 import { addNamespace, install, removeNamespace, SYSTEM_NAMESPACE, uninstall, WEBHOOK_PODS } from './installation.js';
 import { startLoad } from './load.js';
@@ -24,7 +25,7 @@ export async function providedCases(t: Test, { api, azure }: Cluster): Promise<v
   await install(azure, ...mode, '--set', `tls.provided.caBundle=${first.certificatePem}`);
 
   const load = startLoad(api, NAMESPACE, PER_SECOND);
-  // First the Secret, against the advice: the new certificate waits until the caBundle has both authorities.
+  // The Secret first, against the advice: the new certificate waits until the caBundle has both authorities.
   await publish(api, second);
   await waitForLogs(api, 'a new certificate waits, and the one before it is served on');
   const both = first.certificatePem + second.certificatePem;
@@ -32,10 +33,10 @@ export async function providedCases(t: Test, { api, azure }: Cluster): Promise<v
   await waitForLogs(api, 'a new certificate is served');
   await install(azure, ...mode, '--set', `tls.provided.caBundle=${second.certificatePem}`);
   await sleep(5000);
-  const { asked, failures, missed } = await load.stop();
-  t.comment(`a new authority of somebody else: ${asked} pods, ${failures.length} failed, ${missed} not injected`);
+  const { sent, failures, notInjected } = await load.stop();
+  t.comment(`a new provided authority: ${sent} pods, ${failures.length} failed, ${notInjected} not injected`);
   t.strictSame(failures.slice(0, 2), [], 'no admission fails');
-  t.equal(missed, 0, 'every pod is injected');
+  t.equal(notInjected, 0, 'every pod is injected');
   await removeNamespace(api, NAMESPACE);
   await uninstall(api);
 }
@@ -57,12 +58,12 @@ async function publish(api: Api, authority: KeyedCertificate): Promise<void> {
   });
 }
 
-/** Waits until every replica has said so; the kubelet brings a changed Secret within a minute or two. */
+/** Waits until every replica has logged it; the kubelet mounts a changed Secret within a minute or two. */
 async function waitForLogs(api: Api, message: string): Promise<void> {
   const { items } = (await api.get(WEBHOOK_PODS)) as { items: { metadata: { name: string } }[] };
   for (const { metadata } of items) {
-    await waitFor(`"${message}" in the log of ${metadata.name}`, 180, async () =>
-      (await api.logs(SYSTEM_NAMESPACE, metadata.name, 'webhook')).includes(message) ? true : undefined,
-    );
+    const hasLogged = async (): Promise<boolean> =>
+      (await api.logs(SYSTEM_NAMESPACE, metadata.name, 'webhook')).includes(message);
+    await waitUntil(`"${message}" in the log of ${metadata.name}`, hasLogged, { withinSeconds: 180 });
   }
 }

@@ -1,6 +1,8 @@
-/** Pods of every kind clone, push, fetch LFS objects and go to a second organization. */
+/** Pods of every kind clone, push, fetch LFS objects and use a second organization. */
 import type { Test } from 'tap';
-import { type KubernetesObject, waitFor } from './api.js';
+import { ANNOTATION, SIDECAR_CONTAINER } from '../../src/names.js';
+import { waitUntil } from '../support/wait.js';
+import type { KubernetesObject } from './api.js';
 import type { Cluster } from './cluster.test.js';
 import { addNamespace, buildPod, buildTemplate, removeNamespace, waitForEnd, type Workload } from './installation.js';
 
@@ -8,7 +10,7 @@ const NAMESPACE = 'ado-git-serve';
 const CLONE =
   'git clone -q https://dev.azure.com/contoso/payments/_git/api /data/init && test -f /data/init/src/main.txt';
 
-/** All that git is used for; ends with the word by which the test knows that it came to its end. */
+/** Everything that git is used for; prints a last line that shows that nothing failed. */
 const EVERYTHING = `
 test -f /data/init/README.md
 git config --global user.email me@contoso.example && git config --global user.name me
@@ -23,36 +25,28 @@ echo everything-worked`;
 
 export async function serveCases(t: Test, { api, azure }: Cluster): Promise<void> {
   await addNamespace(api, azure, NAMESPACE);
-  const annotations = { 'ado-git.workload.identity/projects': 'contoso/payments' };
+  const annotations = { [ANNOTATION.projects]: 'contoso/payments' };
   const once: Workload = { init: CLONE, script: `cd /data; ${EVERYTHING}`, annotations };
   const forEver: Workload = { ...once, script: `cd /data; ${EVERYTHING}; sleep 600`, restartPolicy: 'Always' };
   const objects = buildControllers(once, forEver);
   await api.apply(buildPod(NAMESPACE, 'bare', once), ...objects);
   for (const kind of ['bare', 'deployment', 'statefulset', 'daemonset', 'job', 'cronjob']) {
-    const name = await waitFor(`a pod of ${kind}`, 90, async () => findPod(kind));
-    const output = await waitFor(
-      `${kind} comes to its end`,
-      90,
-      async () => {
-        const text = await api.logs(NAMESPACE, name, 'app');
-        return text.includes('everything-worked') ? text : undefined;
-      },
-      async () => [await api.logs(NAMESPACE, name, 'app'), await api.logs(NAMESPACE, name, 'ado-git-identity')],
-    );
-    t.match(
-      output,
-      'everything-worked',
-      `${kind}: clone in an init container and in the app, push, LFS, two organizations, SSH rewritten`,
-    );
+    const name = await waitUntil(`a pod of ${kind} starts`, () => findPod(kind), { withinSeconds: 90 });
+    const readLog = (container: string): Promise<string> => api.logs(NAMESPACE, name, container);
+    const hasWorked = async (): Promise<boolean> => (await readLog('app')).includes('everything-worked');
+    const describe = async () => [await readLog('app'), await readLog(SIDECAR_CONTAINER)];
+    await waitUntil(`git works in ${kind}`, hasWorked, { withinSeconds: 90, describe });
+    t.pass(`${kind}: clone in an init container and in the app, push, LFS, two organizations, SSH rewritten`);
   }
   const ended = await waitForEnd(api, NAMESPACE, 'bare');
-  t.equal(ended.phase, 'Succeeded', 'the sidecar does not hold a pod that has ended');
-  await waitFor('the end of the job', 60, async () => {
+  t.equal(ended.phase, 'Succeeded', 'the sidecar does not keep a pod whose app has ended');
+  const isComplete = async (): Promise<boolean> => {
     const job = (await api.get(`/apis/batch/v1/namespaces/${NAMESPACE}/jobs/job`)) as {
       status: { succeeded?: number };
     };
-    return job.status.succeeded === 1 ? true : undefined;
-  });
+    return job.status.succeeded === 1;
+  };
+  await waitUntil('the job is complete', isComplete, { withinSeconds: 60 });
   t.pass('the job completes');
   await removeNamespace(api, NAMESPACE);
 

@@ -1,20 +1,21 @@
 /** The kubelet replaces a projected service account token while the pod runs: the sidecar exchanges the new one. */
 import type { Test } from 'tap';
-import { INJECT, VOLUME } from '../../src/names.js';
-import { type KubernetesObject, waitFor } from './api.js';
+import { AZURE_ANNOTATION, INJECT, SIDECAR_CONTAINER, VOLUME } from '../../src/names.js';
+import { waitUntil } from '../support/wait.js';
+import type { KubernetesObject } from './api.js';
 import { ROTATED_CLIENT_ID } from './azure.js';
 import type { Cluster } from './cluster.test.js';
 import { addNamespace, buildPod, removeNamespace } from './installation.js';
 
 const NAMESPACE = 'ado-git-renewal';
-/** The shortest that an API server issues; the kubelet replaces the token at 80 % of it. */
+/** The shortest life that an API server issues; the kubelet replaces the token at 80 % of it. */
 const TOKEN_SECONDS = 600;
-/** From the kubelet's first look after 80 % to the exchange after the end of the first token. */
+/** How long after the end of the first token an exchange may come. */
 const WAIT_SECONDS = 300;
 
 /**
- * Starts the pod; it does its work beside other cases.
- * @returns waits for the end of the first token and checks what was exchanged.
+ * Starts the pod, which runs while other cases do.
+ * @returns a function that waits for the end of the first token and checks the exchanges.
  */
 export async function startTokenRenewal({ api, azure }: Cluster): Promise<(t: Test) => Promise<void>> {
   await addNamespace(api, azure, NAMESPACE);
@@ -24,24 +25,26 @@ export async function startTokenRenewal({ api, azure }: Cluster): Promise<(t: Te
     metadata: {
       name: 'builder',
       namespace: NAMESPACE,
-      annotations: { 'azure.workload.identity/client-id': ROTATED_CLIENT_ID },
+      annotations: { [AZURE_ANNOTATION.clientId]: ROTATED_CLIENT_ID },
     },
   });
   azure.federate(NAMESPACE, 'builder', ROTATED_CLIENT_ID);
   const remote = 'https://dev.azure.com/contoso/payments/_git/api';
   const script = `while :; do git ls-remote -q ${remote} >/dev/null && echo good || echo bad; sleep 5; done`;
-  const begun = Date.now() / 1000;
-  await shorten(buildPod(NAMESPACE, 'renewed', { script }));
+  const startSeconds = Date.now() / 1000;
+  await createWithShortToken(buildPod(NAMESPACE, 'renewed', { script }));
 
   return async (t) => {
-    const end = begun + TOKEN_SECONDS;
+    const endSeconds = startSeconds + TOKEN_SECONDS;
     const findExchanges = () =>
       azure.entra.requests.filter(({ clientId, outcome }) => clientId === ROTATED_CLIENT_ID && outcome !== 'outage');
-    await waitFor(
+    await waitUntil(
       'an exchange after the end of the first service account token',
-      Math.max(0, end - Date.now() / 1000) + WAIT_SECONDS,
-      () => Promise.resolve(findExchanges().some(({ at }) => at / 1000 > end) ? true : undefined),
-      async () => [findExchanges().at(-1), await api.logs(NAMESPACE, 'renewed', 'ado-git-identity')],
+      () => findExchanges().some(({ at }) => at / 1000 > endSeconds),
+      {
+        withinSeconds: Math.max(0, endSeconds - Date.now() / 1000) + WAIT_SECONDS,
+        describe: async () => [findExchanges().at(-1), await api.logs(NAMESPACE, 'renewed', SIDECAR_CONTAINER)],
+      },
     );
     const exchanges = findExchanges();
     const issued = [...new Set(exchanges.map(({ assertionIssuedAt }) => assertionIssuedAt))];
@@ -50,12 +53,12 @@ export async function startTokenRenewal({ api, azure }: Cluster): Promise<(t: Te
     );
     t.ok(issued.length > 1, 'the sidecar has read the new token');
     t.same([...new Set(exchanges.map(({ outcome }) => outcome))], ['token'], 'Entra refused none');
-    t.match((await api.logs(NAMESPACE, 'renewed', 'app')).trim().split('\n').at(-1), 'good', 'git works on');
+    t.match((await api.logs(NAMESPACE, 'renewed', 'app')).trim().split('\n').at(-1), 'good', 'git still works');
     await removeNamespace(api, NAMESPACE);
   };
 
-  /** As the webhook injects it, but with a shorter projected token than Entra's users may ask for. */
-  async function shorten(pod: KubernetesObject): Promise<void> {
+  /** Creates the pod as the webhook injects it, but with a projected token that is shorter than the annotation allows. */
+  async function createWithShortToken(pod: KubernetesObject): Promise<void> {
     const { body } = await api.create(pod, '?dryRun=All');
     const { metadata, spec } = body as {
       metadata: { labels: object; annotations: Record<string, string> };
