@@ -69,6 +69,8 @@ export const VOLUME = {
   /** An optional ConfigMap with more certificate authorities for the sidecar. */
   extraCa: 'ado-git-extra-ca',
 } as const;
+/** Their names. */
+export const OUR_VOLUMES: ReadonlySet<string> = new Set(Object.values(VOLUME));
 
 /** Where the token volume is mounted in the sidecar. */
 export const TOKEN_DIRECTORY = '/var/run/secrets/ado-git';
@@ -209,6 +211,13 @@ export type Startup = (typeof STARTUPS)[number];
 /** How programs are given credentials. */
 export const MODES = ['helper', 'gateway'] as const;
 export type Mode = (typeof MODES)[number];
+
+/** Ways to point git at our configuration; `auto` chooses for each container. */
+export const CHANNELS = ['env', 'system', 'file'] as const;
+export type Channel = (typeof CHANNELS)[number];
+
+/** Runtimes that can be told to trust the certificate authority of gateway mode. */
+export const TRUSTS = ['git', 'go', 'node', 'python', 'java', 'openssl', 'system'] as const;
 
 /** Where node and the sidecar's program are in the image. */
 export const IMAGE = { node: '/nodejs/bin/node', sidecar: '/app/sidecar.cjs' } as const;

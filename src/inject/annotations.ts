@@ -2,7 +2,17 @@
 import { findNameProblem, isOrganizationName, readOrganizationName } from '../git/naming-rules.js';
 import type { Project } from '../git/remotes.js';
 import type { Quantities } from '../kubernetes/types.js';
-import { LOG_LEVELS, MAX_PORT, MIN_PORT, MODES, STARTUPS, TOKEN_LIFETIME } from '../names.js';
+import {
+  type Channel,
+  CHANNELS,
+  LOG_LEVELS,
+  MAX_PORT,
+  MIN_PORT,
+  MODES,
+  STARTUPS,
+  TOKEN_LIFETIME,
+  TRUSTS,
+} from '../names.js';
 import { isGuid, isTenant, readClientId, readTenantId } from '../values/entra-ids.js';
 import { isObject } from '../values/json.js';
 import { readChoice, type Reader, readList, readWhole } from '../values/readers.js';
@@ -14,13 +24,8 @@ export interface SidecarResources {
   readonly limits?: Quantities;
 }
 
-/** Ways in which git is told of our configuration; `auto` chooses for each container. */
-export const CHANNELS = ['env', 'system', 'file'] as const;
-export type Channel = (typeof CHANNELS)[number];
-
 const CONTAINER_NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const RESOURCES = ['cpu', 'memory', 'ephemeral-storage'] as const;
-const TRUSTS = ['git', 'go', 'node', 'python', 'java', 'openssl', 'system'] as const;
 
 const readProject: Reader<Project> = (text) => {
   const [organization = '', project, ...more] = text.split('/');

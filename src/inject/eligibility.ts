@@ -7,12 +7,12 @@ import {
   CONFIG_DIRECTORY,
   INJECT,
   MIRROR_ANNOTATION,
+  OUR_VOLUMES,
   PRODUCT,
   SIDECAR_CONTAINER,
   STATE_DIRECTORY,
   SYSTEM_GITCONFIG,
   USE_LABEL,
-  VOLUME,
   WRITTEN_ANNOTATION,
 } from '../names.js';
 import { truncate } from '../values/text.js';
@@ -93,14 +93,13 @@ function findTakenName(pod: Pod, description: string, earlierPass: boolean): Ref
     reason: 'name-taken',
     message: `${description}: ${what}; rename it: the name is ${PRODUCT}'s`,
   });
-  const volumes = new Set<string>(Object.values(VOLUME));
   for (const { list, index, container } of listUserContainers(pod)) {
     const place = `spec.${list}[${index}] ${truncate(container.name)}`;
     if (container.name === SIDECAR_CONTAINER) return taken(`${place} has the sidecar's name`);
-    const mount = container.volumeMounts?.find(({ name }) => volumes.has(name));
+    const mount = container.volumeMounts?.find(({ name }) => OUR_VOLUMES.has(name));
     if (!earlierPass && mount !== undefined) return taken(`${place} mounts the volume ${mount.name}`);
   }
-  const volume = pod.spec.volumes?.find(({ name }) => volumes.has(name));
+  const volume = pod.spec.volumes?.find(({ name }) => OUR_VOLUMES.has(name));
   return !earlierPass && volume !== undefined ? taken(`spec.volumes holds ${volume.name}`) : undefined;
 }
 
@@ -150,14 +149,13 @@ function findTakenPort(pod: Pod, settings: Settings, description: string): Refus
 }
 
 function findTakenPath(settings: Settings, configured: readonly ContainerRef[], description: string): Refusal {
-  const ours = new Set<string>(Object.values(VOLUME));
   const paths = [STATE_DIRECTORY, CONFIG_DIRECTORY];
   const files = settings.gitConfig !== 'auto' && settings.gitConfig.includes('file') ? [SYSTEM_GITCONFIG] : [];
   for (const { container } of configured) {
     for (const { name, mountPath } of container.volumeMounts ?? []) {
       const path = normalizePath(mountPath);
       const within = [...paths, ...files].find((one) => path === one || path.startsWith(`${one}/`));
-      if (within === undefined || ours.has(name)) continue;
+      if (within === undefined || OUR_VOLUMES.has(name)) continue;
       return {
         reason: 'path-taken',
         message: `${description}: container ${truncate(container.name)} mounts the volume ${truncate(name)} at ${truncate(mountPath)}, which is ${PRODUCT}'s path; mount it elsewhere, or leave the container out with annotation ${AZURE_ANNOTATION.skipContainers}`,

@@ -1,16 +1,23 @@
 /** What each configured container gets: the environment and mounts through which its git finds our configuration. PURE. */
 import { GITCONFIG_PATH, GITCONFIG_SYSTEM_PATH } from '../git/gitconfig.js';
 import type { Container, EnvVar, PodSpec, VolumeMount } from '../kubernetes/types.js';
-import { ANNOTATION, CONFIG_DIRECTORY, CONFIG_FILE, STATE_DIRECTORY, SYSTEM_GITCONFIG, VOLUME } from '../names.js';
+import {
+  ANNOTATION,
+  type Channel,
+  CONFIG_DIRECTORY,
+  CONFIG_FILE,
+  OUR_VOLUMES,
+  STATE_DIRECTORY,
+  SYSTEM_GITCONFIG,
+  VOLUME,
+} from '../names.js';
 import { quote, truncate } from '../values/text.js';
-import type { Channel } from './annotations.js';
 import { isUnchanged } from './drift.js';
 import type { ListEdit } from './patch.js';
 import type { Warning, WarningCode } from './reasons.js';
 
 const COUNT = 'GIT_CONFIG_COUNT';
 const SYSTEM = 'GIT_CONFIG_SYSTEM';
-const OUR_VOLUMES = new Set<string>(Object.values(VOLUME));
 const LITERAL_COUNT = /^(?:0|[1-9]\d{0,8})$/;
 
 /** Which ways are taken in one container, and what its author should know. */

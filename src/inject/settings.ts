@@ -3,6 +3,7 @@ import type { Project } from '../git/remotes.js';
 import {
   ANNOTATION,
   AZURE_ANNOTATION,
+  type Channel,
   DEFAULT_AUTHORITY_HOST,
   DEFAULT_RUN_AS_USER,
   DEFAULT_SIDECAR_PORT,
@@ -14,8 +15,8 @@ import {
   WRITTEN_ANNOTATION,
 } from '../names.js';
 import { describeProblem, type Reader } from '../values/readers.js';
-import { quote, truncate } from '../values/text.js';
-import { AZURE_READERS, type Channel, READERS, type SidecarResources } from './annotations.js';
+import { truncate } from '../values/text.js';
+import { AZURE_READERS, READERS, type SidecarResources } from './annotations.js';
 import type { RefusalReason, Warning } from './reasons.js';
 import { findNearest } from './suggest.js';
 

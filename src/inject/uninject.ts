@@ -1,6 +1,6 @@
 /** Takes our items out of a pod again. PURE. */
 import type { Container } from '../kubernetes/types.js';
-import { INJECTED_LABEL, SIDECAR_CONTAINER, VOLUME, WRITTEN_ANNOTATION } from '../names.js';
+import { INJECTED_LABEL, OUR_VOLUMES, SIDECAR_CONTAINER, WRITTEN_ANNOTATION } from '../names.js';
 import { asPod, findPodProblem, formerPointer, isEarlierPass, listUserContainers } from './candidate.js';
 import { configureMounts, withoutOurEnv } from './git-channels.js';
 import { ListEdit, MapEdit, type Operation, pointer } from './patch.js';
@@ -32,9 +32,8 @@ export function uninjectPod(raw: unknown): readonly Operation[] | undefined {
   initContainers.removeAll(isSidecar);
   operations.push(...initContainers.finish(empty[initContainers.path]));
 
-  const ours = new Set<string>(Object.values(VOLUME));
   const volumes = new ListEdit(pointer('spec', 'volumes'), pod.spec.volumes);
-  volumes.removeAll(({ name }) => ours.has(name));
+  volumes.removeAll(({ name }) => OUR_VOLUMES.has(name));
   operations.push(...volumes.finish(empty[volumes.path]));
 
   const annotations = new MapEdit(pointer('metadata', 'annotations'), pod.metadata.annotations);
