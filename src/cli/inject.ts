@@ -2,13 +2,16 @@
 import { readFile } from 'node:fs/promises';
 import { describeError, ProductError } from '../errors.js';
 import {
+  completeInjection,
   type Defaults,
-  injectPod,
+  examinePod,
   keepAnnotations,
   type Operation,
-  serviceAccountOf,
+  type Outcome,
+  type SkipReason,
   STANDARD_DEFAULTS,
   uninjectPod,
+  type Warning,
 } from '../inject/index.js';
 import { INJECT, PRODUCT, SYSTEM_NAMESPACES } from '../names.js';
 import { readClientId, readTenantId } from '../values/entra-ids.js';
@@ -123,60 +126,64 @@ interface TemplateResult {
   readonly lines: readonly string[];
 }
 
-function injectTemplate({ pod, description, namespace: own }: PodTemplate, context: Context): TemplateResult {
-  const namespace = own ?? context.namespace;
-  const say = (what: string, reason: string, message: string): string =>
-    `${what} (${reason}): ${message.startsWith(description) ? '' : `${description}: `}${message}`;
-  const leave = (reason: string, message: string): TemplateResult => ({
-    patch: [],
-    denied: false,
-    lines: [say('left alone', reason, message)],
-  });
-  if (SYSTEM_NAMESPACES.some((name) => name === namespace))
-    return leave('namespace-excluded', `namespace ${namespace} is never served`);
-  const namespaceObject = findObject(
-    context,
-    'Namespace',
-    (object) => readField(object, 'metadata', 'name') === namespace,
-  );
-  if (namespaceObject !== undefined && readField(namespaceObject, 'metadata', 'labels', INJECT) !== 'enabled') {
-    return leave('namespace-not-enabled', `namespace ${namespace} has no label ${INJECT}: enabled`);
+function injectTemplate(template: PodTemplate, context: Context): TemplateResult {
+  const { pod, description } = template;
+  const namespace = template.namespace ?? context.namespace;
+  const excluded = findNamespaceReason(namespace, context);
+  if (excluded !== undefined) {
+    const { reason, message } = excluded;
+    return { patch: [], denied: false, lines: [`left alone (${reason}): ${description}: ${message}`] };
   }
-  const account = serviceAccountOf(pod);
-  const accountObject = findObject(
+  const candidate = examinePod(pod, namespace, description);
+  if (candidate.kind !== 'candidate') return describeOutcome(candidate, description);
+  const { serviceAccountName } = candidate;
+  const serviceAccount = findObject(
     context,
     'ServiceAccount',
     (object) =>
-      readField(object, 'metadata', 'name') === account &&
+      readField(object, 'metadata', 'name') === serviceAccountName &&
       (readField(object, 'metadata', 'namespace') ?? context.namespace) === namespace,
   );
-  const outcome = injectPod({
-    pod,
-    namespace,
-    serviceAccount: {
-      state: 'found',
-      annotations: keepAnnotations(readField(accountObject, 'metadata', 'annotations')),
-    },
-    defaults: context.defaults,
-    description,
-  });
+  const annotations = keepAnnotations(readField(serviceAccount, 'metadata', 'annotations'));
+  return describeOutcome(completeInjection(candidate, { state: 'found', annotations }, context.defaults), description);
+}
+
+/** Why the namespace keeps its pods from being injected. */
+function findNamespaceReason(
+  namespace: string,
+  context: Context,
+): { readonly reason: SkipReason; readonly message: string } | undefined {
+  if (SYSTEM_NAMESPACES.some((name) => name === namespace)) {
+    return { reason: 'namespace-excluded', message: `namespace ${namespace} is never served` };
+  }
+  const object = findObject(context, 'Namespace', (one) => readField(one, 'metadata', 'name') === namespace);
+  if (object === undefined || readField(object, 'metadata', 'labels', INJECT) === 'enabled') return undefined;
+  return { reason: 'namespace-not-enabled', message: `namespace ${namespace} has no label ${INJECT}: enabled` };
+}
+
+function describeOutcome(outcome: Outcome, description: string): TemplateResult {
+  // A message about the service account does not name the pod.
+  const name = (subject: Warning['subject'], message: string): string =>
+    subject === 'service-account' ? `${description}: ${message}` : message;
   switch (outcome.kind) {
     case 'skipped':
-      return leave(outcome.reason, outcome.message);
+      return { patch: [], denied: false, lines: [`left alone (${outcome.reason}): ${outcome.message}`] };
     case 'refused': {
-      const hint = outcome.reason === 'no-client-id' || outcome.reason === 'no-tenant-id' ? IDENTITY_HINT : '';
-      const denied = outcome.answer !== 'admit';
-      const line = say(denied ? 'denied' : 'left alone', outcome.reason, outcome.message + hint);
+      const { reason, subject, message, answer } = outcome;
+      const denied = answer !== 'admit';
+      const hint = reason === 'no-client-id' || reason === 'no-tenant-id' ? IDENTITY_HINT : '';
+      const line = `${denied ? 'denied' : 'left alone'} (${reason}): ${name(subject, message)}${hint}`;
       return { patch: [], denied, lines: [line] };
     }
     case 'injected': {
-      const what = outcome.patch.length === 0 ? 'already injected' : 'injected';
+      const { patch, status, warnings } = outcome;
+      const what = patch.length === 0 ? 'already injected' : 'injected';
       return {
-        patch: outcome.patch,
+        patch,
         denied: false,
         lines: [
-          `${what}: ${description}: ${outcome.status.containers.join(', ')}`,
-          ...outcome.warnings.map(({ code, message }) => say('warning', code, message)),
+          `${what}: ${description}: ${status.containers.join(', ')}`,
+          ...warnings.map(({ code, subject, message }) => `warning (${code}): ${name(subject, message)}`),
         ],
       };
     }

@@ -1,14 +1,13 @@
-/** Finds the pods and pod templates in any Kubernetes object, those of custom resources too. */
-
-import { type Operation, pointer } from '../inject/index.js';
+/** Finds the pods and pod templates in any Kubernetes object, also in custom resources. */
+import { joinPointer, type Operation } from '../inject/index.js';
 
 export interface PodTemplate {
-  /** JSON pointer of what has the pod's `metadata` and `spec`. */
+  /** JSON pointer of the value that has the pod's `metadata` and `spec`. */
   readonly path: string;
   readonly pod: unknown;
-  /** `Kind namespace/name`, as people call the object that holds it. */
+  /** The object that holds it, as `Kind namespace/name`. */
   readonly description: string;
-  /** Namespace that the object names. */
+  /** The object's own namespace. */
   readonly namespace: string | undefined;
 }
 
@@ -22,11 +21,11 @@ export function readField(value: unknown, ...keys: readonly string[]): unknown {
   return current;
 }
 
-/** All that holds `spec.containers`, in the order of the document. */
+/** Every value with `spec.containers`, in the order of the document. */
 export function findPodTemplates(document: unknown): PodTemplate[] {
   const items = readField(document, 'items');
   if (!Array.isArray(items)) return collect(document, document, '');
-  return items.flatMap((item, index) => collect(item, item, pointer('items', index)));
+  return items.flatMap((item, index) => collect(item, item, joinPointer('items', index)));
 }
 
 function collect(value: unknown, owner: unknown, path: string): PodTemplate[] {
@@ -41,7 +40,7 @@ function collect(value: unknown, owner: unknown, path: string): PodTemplate[] {
       namespace: typeof namespace === 'string' && namespace !== '' ? namespace : undefined,
     });
   }
-  for (const [key, item] of Object.entries(value)) found.push(...collect(item, owner, path + pointer(key)));
+  for (const [key, item] of Object.entries(value)) found.push(...collect(item, owner, path + joinPointer(key)));
   return found;
 }
 
@@ -55,7 +54,7 @@ function describeObject(object: unknown): string {
   return `${text('kind') || 'object'} ${namespace === '' ? '' : `${namespace}/`}${name || '(unnamed)'}`;
 }
 
-/** The operations on a pod as operations on the document that holds it. */
+/** The operations on a pod, as operations on the document that holds it. */
 export function prefixOperations(prefix: string, operations: readonly Operation[]): Operation[] {
   return operations.map((operation) => ({ ...operation, path: prefix + operation.path }));
 }

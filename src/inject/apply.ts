@@ -1,4 +1,4 @@
-/** RFC 6902 the other way round: applies patches, as far as our own go. PURE. */
+/** Applies patches (RFC 6902), as far as our own patches need it. PURE. */
 import type { Operation } from './patch.js';
 
 /** The segments of a JSON pointer (RFC 6901). */
@@ -9,7 +9,7 @@ export function splitPointer(pointer: string): string[] {
     .map((segment) => segment.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
-/** The value after the operations; the value given stays as it is. */
+/** The value after the operations, as a copy: the input does not change. */
 export function applyOperations(value: unknown, operations: readonly Operation[]): unknown {
   const result: unknown = structuredClone(value);
   for (const operation of operations) applyOperation(result, operation);

@@ -1,85 +1,91 @@
-/** Builds the patch of one pod whose settings and plans are known. PURE. */
+/** Builds the patch of a pod from its settings and the plans of its containers. PURE. */
 import { renderHelper } from '../git/credential-helper.js';
 import { renderGitconfig, renderGitconfigSystem } from '../git/gitconfig.js';
-import type { Container, Pod } from '../kubernetes/types.js';
-import { INJECTED_LABEL, SIDECAR_CONTAINER, WRITTEN_ANNOTATION } from '../names.js';
+import type { Container } from '../kubernetes/types.js';
+import { INJECTED_LABEL, WRITTEN_ANNOTATION } from '../names.js';
 import { VERSION } from '../version.js';
-import { type ContainerRef, formerPointer, isEarlierPass } from './candidate.js';
+import { type ContainerRef, findFormerPointer, isSidecar } from './containers.js';
 import { isUnchanged, restore } from './drift.js';
 import { configureEnv, configureMounts, listMounts, type Plan } from './git-channels.js';
-import { type Edit, type Empty, ListEdit, MapEdit, type Operation, pointer } from './patch.js';
+import { type Edit, type Empty, joinPointer, ListEdit, MapEdit, type Operation } from './patch.js';
+import type { CheckedPod } from './pod-shape.js';
 import type { Defaults, Settings } from './settings.js';
 import { buildSidecar } from './sidecar.js';
-import { readFormerlyEmpty, type Status } from './status-annotation.js';
+import { isEarlierPass, readFormerlyEmpty, type Status } from './status-annotation.js';
 import { buildVolumes } from './volumes.js';
 
-/** How each configured container is reached. */
+/** The plan of each configured container. */
 export type Plans = ReadonlyMap<Container, Plan>;
 
-/** git's configuration of one pod, which travels in annotations. */
-export interface Texts {
+/** Texts of git's configuration, which reach the containers through the pod's annotations. */
+export interface GitFiles {
   readonly gitconfig: string;
   readonly helper: string;
   readonly gitconfigSystem: string | undefined;
 }
 
-export function renderTexts(settings: Settings, plans: Plans): Texts {
-  const withSystem = [...plans.values()].some(({ channels }) => channels.has('system'));
+export function renderGitFiles(settings: Settings, plans: Plans): GitFiles {
   return {
     gitconfig: renderGitconfig(settings.projects),
     helper: renderHelper(settings.organizations),
-    gitconfigSystem: withSystem ? renderGitconfigSystem() : undefined,
+    gitconfigSystem: needsSystemFile(plans) ? renderGitconfigSystem() : undefined,
   };
 }
 
-export interface Build {
-  readonly pod: Pod;
-  readonly settings: Settings;
-  readonly defaults: Defaults;
-  readonly places: readonly ContainerRef[];
-  readonly plans: Plans;
-  readonly texts: Texts;
+function needsSystemFile(plans: Plans): boolean {
+  return [...plans.values()].some(({ channels }) => channels.has('system'));
 }
 
-/** RFC 6902 on the raw pod, and the status that it writes. */
+export interface Build {
+  readonly pod: CheckedPod;
+  readonly settings: Settings;
+  readonly defaults: Defaults;
+  /** All containers of the user's. */
+  readonly containers: readonly ContainerRef[];
+  readonly plans: Plans;
+  readonly files: GitFiles;
+}
+
+/** The patch (RFC 6902) of the raw pod, and the status that it writes. */
 export function buildPatch(build: Build): { patch: readonly Operation[]; status: Status } {
-  const { pod, settings, places, plans, texts } = build;
+  const { pod, settings, containers, plans, files } = build;
   const operations: Operation[] = [];
   const empty: Record<string, Empty> = { ...readFormerlyEmpty(pod) };
   const finish = (edit: Edit): void => {
     if (edit.formerlyEmpty !== undefined) empty[edit.formerPath] = edit.formerlyEmpty;
     operations.push(...edit.finish(empty[edit.formerPath]));
   };
-  for (const edit of editContainers(pod, places, plans)) finish(edit);
+  for (const edit of editContainers(pod, containers, plans)) finish(edit);
   for (const edit of editSpec(build)) finish(edit);
 
-  const annotations = new MapEdit(pointer('metadata', 'annotations'), pod.metadata.annotations);
+  const annotations = new MapEdit(joinPointer('metadata', 'annotations'), pod.metadata.annotations);
   if (annotations.formerlyEmpty !== undefined) empty[annotations.formerPath] = annotations.formerlyEmpty;
   const status: Status = {
     version: VERSION,
     mode: 'helper',
-    containers: places.filter(({ container }) => plans.has(container)).map(({ container }) => container.name),
+    containers: containers.filter(({ container }) => plans.has(container)).map(({ container }) => container.name),
     clientId: settings.clientId,
     tenantId: settings.tenantId,
     ...(Object.keys(empty).length > 0 && { empty }),
   };
   annotations.set(WRITTEN_ANNOTATION.status, JSON.stringify(status));
-  annotations.set(WRITTEN_ANNOTATION.gitconfig, texts.gitconfig);
-  annotations.set(WRITTEN_ANNOTATION.helper, texts.helper);
-  annotations.set(WRITTEN_ANNOTATION.gitconfigSystem, texts.gitconfigSystem);
-  const labels = new MapEdit(pointer('metadata', 'labels'), pod.metadata.labels);
+  annotations.set(WRITTEN_ANNOTATION.gitconfig, files.gitconfig);
+  annotations.set(WRITTEN_ANNOTATION.helper, files.helper);
+  annotations.set(WRITTEN_ANNOTATION.gitconfigSystem, files.gitconfigSystem);
+  const labels = new MapEdit(joinPointer('metadata', 'labels'), pod.metadata.labels);
   labels.set(INJECTED_LABEL, 'true');
   return { patch: [...annotations.finish(), ...labels.finish(), ...operations], status };
 }
 
-/** Configures the planned containers and takes an earlier pass's items out of the others. */
-function editContainers(pod: Pod, places: readonly ContainerRef[], plans: Plans): Edit[] {
+/** Configures the planned containers, and removes the items of an earlier pass from the others. */
+function editContainers(pod: CheckedPod, containers: readonly ContainerRef[], plans: Plans): Edit[] {
   const earlierPass = isEarlierPass(pod);
-  return places.flatMap(({ list, index, container }) => {
+  return containers.flatMap((ref) => {
+    const { list, index, container } = ref;
     const channels = plans.get(container)?.channels;
     if (channels === undefined && !earlierPass) return [];
-    const path = pointer('spec', list, index);
-    const former = formerPointer(pod, list, index);
+    const path = joinPointer('spec', list, index);
+    const former = findFormerPointer(pod, ref);
     const env = new ListEdit(`${path}/env`, container.env, `${former}/env`);
     configureEnv(env, channels ?? new Set(), earlierPass);
     const mounts = new ListEdit(`${path}/volumeMounts`, container.volumeMounts, `${former}/volumeMounts`);
@@ -88,26 +94,24 @@ function editContainers(pod: Pod, places: readonly ContainerRef[], plans: Plans)
   });
 }
 
-/** Volumes, pull secrets, and last the sidecar: it shifts the init containers, whose own edits come before. */
-function editSpec({ pod, settings, defaults, places, plans }: Build): Edit[] {
-  const withSystem = [...plans.values()].some(({ channels }) => channels.has('system'));
-  const volumes = new ListEdit(pointer('spec', 'volumes'), pod.spec.volumes);
-  for (const volume of buildVolumes(settings, defaults, withSystem)) {
+/** Volumes, pull secrets and, last, the sidecar: it shifts the init containers, so their own edits come before. */
+function editSpec({ pod, settings, defaults, containers, plans }: Build): Edit[] {
+  const volumes = new ListEdit(joinPointer('spec', 'volumes'), pod.spec.volumes);
+  for (const volume of buildVolumes(settings, defaults, needsSystemFile(plans))) {
     volumes.put(({ name }) => name === volume.name, volume, isUnchanged);
   }
-  const secrets = new ListEdit(pointer('spec', 'imagePullSecrets'), pod.spec.imagePullSecrets);
+  const secrets = new ListEdit(joinPointer('spec', 'imagePullSecrets'), pod.spec.imagePullSecrets);
   for (const name of defaults.pullSecrets) {
     if (!secrets.items.some((secret) => secret.name === name)) secrets.append({ name });
   }
-  const containers = places.map(({ container }) => container);
-  const sidecar = buildSidecar(pod, containers, settings, defaults);
-  const initContainers = new ListEdit(pointer('spec', 'initContainers'), pod.spec.initContainers);
-  const isOurs = ({ name }: Container): boolean => name === SIDECAR_CONTAINER;
+  const userContainers = containers.map(({ container }) => container);
+  const sidecar = buildSidecar(pod, userContainers, settings, defaults);
+  const initContainers = new ListEdit(joinPointer('spec', 'initContainers'), pod.spec.initContainers);
   const first = initContainers.items[0];
-  if (first !== undefined && isOurs(first)) {
+  if (first !== undefined && isSidecar(first)) {
     if (!isUnchanged(first, sidecar)) initContainers.replace(0, restore(first, sidecar));
   } else {
-    initContainers.removeAll(isOurs);
+    initContainers.removeAll(isSidecar);
     initContainers.prepend(sidecar);
   }
   return [volumes, secrets, initContainers];

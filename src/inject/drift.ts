@@ -1,8 +1,7 @@
 /**
- * Whether an item of ours that a pod holds is still what it should be. Between two passes the API server and its own
- * admission fill in defaults (AlwaysPullImages, LimitRange, the service account's mount), and other webhooks add to every
- * container, ours too: that much may differ, nothing else. What they added stays when an item is put right, since
- * built-in admission does not run again after the last pass. PURE.
+ * Drift: what others may change on our items between two passes. The API server and its built-in admission fill in defaults
+ * (AlwaysPullImages, LimitRange, the service account's mount), and other webhooks add to every container, ours too. That
+ * much may differ and stays when an item is restored, since built-in admission does not run again after the last pass. PURE.
  */
 import type { Container, EnvVar, Quantities, Resources, VolumeMount } from '../kubernetes/types.js';
 import { isObject } from '../values/json.js';
@@ -18,11 +17,15 @@ const API_DEFAULTS: Readonly<Record<string, readonly unknown[]>> = {
   successThreshold: [1],
 };
 
-const FOREIGN_MOUNTS = ['/var/run/secrets/kubernetes.io/', '/var/run/secrets/azure/'];
-/** Of the Azure webhook, and of those that tell all containers of a proxy. */
-const FOREIGN_ENV = /^(?:AZURE_.*|https?_proxy|no_proxy|HTTPS?_PROXY|NO_PROXY)$/;
+const OTHERS_MOUNTS = ['/var/run/secrets/kubernetes.io/', '/var/run/secrets/azure/'];
+/** Set by the Azure webhook, and by webhooks that configure a proxy in all containers. */
+const OTHERS_ENV = /^(?:AZURE_.*|https?_proxy|no_proxy|HTTPS?_PROXY|NO_PROXY)$/;
 
-/** @param key under which the two stand in their objects. */
+/**
+ * Whether an item that a pod holds is still what it should be.
+ *
+ * @param key of the two values in their objects.
+ */
 export function isUnchanged(existing: unknown, wanted: unknown, key?: string): boolean {
   if (Array.isArray(wanted)) return Array.isArray(existing) && isSameList(existing, wanted);
   if (!isObject(wanted)) return isSameValue(existing, wanted, key);
@@ -34,14 +37,14 @@ export function isUnchanged(existing: unknown, wanted: unknown, key?: string): b
 }
 
 function isSameList(existing: readonly unknown[], wanted: readonly unknown[]): boolean {
-  const ours = existing.filter((item) => !isForeign(item, wanted));
+  const ours = existing.filter((item) => !isAddedByOthers(item, wanted));
   return ours.length === wanted.length && wanted.every((item, index) => isUnchanged(ours[index], item));
 }
 
 function isSameValue(existing: unknown, wanted: unknown, key: string | undefined): boolean {
   if (existing === wanted) return true;
   if (key === 'imagePullPolicy') return existing === 'Always';
-  // The API server may write a quantity in another way: `1000m` as `1`.
+  // The API server writes quantities in its own form: `1000m` as `1`.
   return typeof wanted === 'string' && typeof existing === 'string' && isSameQuantity(existing, wanted);
 }
 
@@ -51,23 +54,26 @@ function isDefaulted(field: string, value: unknown, parent: string | undefined):
   return API_DEFAULTS[field]?.includes(value) === true;
 }
 
-/** What others are known to add to the lists of every container, unless we have an item of that name ourselves. */
-function isForeign(item: unknown, wanted: readonly unknown[]): boolean {
+/** Whether others are known to add this item to the lists of every container; not where we have one of that name. */
+function isAddedByOthers(item: unknown, wanted: readonly unknown[]): boolean {
   if (!isObject(item)) return false;
   const { name, mountPath } = item as Partial<EnvVar & VolumeMount>;
-  if (mountPath !== undefined) return FOREIGN_MOUNTS.some((prefix) => `${mountPath}/`.startsWith(prefix));
-  if (typeof name !== 'string' || !FOREIGN_ENV.test(name)) return false;
+  if (mountPath !== undefined) return OTHERS_MOUNTS.some((prefix) => `${mountPath}/`.startsWith(prefix));
+  if (typeof name !== 'string' || !OTHERS_ENV.test(name)) return false;
   return !wanted.some((one) => isObject(one) && one['name'] === name);
 }
 
-/** The container as it should be, with what others may have added to the one that is there. */
+/** The wanted container, with what others have added to the existing one. */
 export function restore(existing: Container & { readonly imagePullPolicy?: unknown }, wanted: Container): Container {
   const { env = [], volumeMounts = [], resources } = wanted;
   return {
     ...wanted,
     ...(existing.imagePullPolicy === 'Always' && { imagePullPolicy: 'Always' }),
-    env: [...(env ?? []), ...(existing.env ?? []).filter((item) => isForeign(item, env ?? []))],
-    volumeMounts: [...(volumeMounts ?? []), ...(existing.volumeMounts ?? []).filter((item) => isForeign(item, []))],
+    env: [...(env ?? []), ...(existing.env ?? []).filter((item) => isAddedByOthers(item, env ?? []))],
+    volumeMounts: [
+      ...(volumeMounts ?? []),
+      ...(existing.volumeMounts ?? []).filter((item) => isAddedByOthers(item, [])),
+    ],
     resources: mergeResources(existing.resources, resources),
   };
 }

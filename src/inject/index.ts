@@ -1,18 +1,18 @@
-/** The door of injection: everything that other folders may import from here. PURE. */
+/** The door of injection: everything that other rooms may import. PURE. */
+export { keepAnnotations } from './annotation-sources.js';
 export { readResources } from './annotations.js';
 export { applyOperations, splitPointer } from './apply.js';
-export { describePod } from './candidate.js';
+export { type Candidate, examinePod } from './candidate.js';
 export {
-  hasIdentity,
+  completeInjection,
   type Injected,
   type InjectInput,
   injectPod,
-  keepAnnotations,
   type Outcome,
   type ServiceAccountLookup,
-  serviceAccountOf,
 } from './inject-pod.js';
-export { type Operation, pointer } from './patch.js';
+export { joinPointer, type Operation } from './patch.js';
+export { describePod } from './pod-shape.js';
 export * from './reasons.js';
 export { type Defaults, STANDARD_DEFAULTS } from './settings.js';
 export type { Status } from './status-annotation.js';

@@ -1,45 +1,29 @@
-/** Injection of one pod: the pod, what is known of its service account and the defaults in; a patch or a reason out. PURE. */
-import type { Container, Pod } from '../kubernetes/types.js';
+/** Injection of one pod in two phases: it is examined, and completed once its service account is known. PURE. */
+import type { Container } from '../kubernetes/types.js';
 import { ANNOTATION, AZURE_ANNOTATION, MAX_CONFIG_BYTES } from '../names.js';
-import { joinTruncated } from '../values/text.js';
-import { buildPatch, type Plans, renderTexts } from './build.js';
-import {
-  asPod,
-  type ContainerRef,
-  describePod,
-  findPodProblem,
-  isEarlierPass,
-  listUserContainers,
-  readTexts,
-} from './candidate.js';
-import { decideAnswer, decideToSkip, findMeshProxy, findPodRefusal, findSettingsRefusal } from './eligibility.js';
-import { planChannels, withoutOurEnv } from './git-channels.js';
+import { joinTruncated, truncate } from '../values/text.js';
+import { readSource } from './annotation-sources.js';
+import { buildPatch, type GitFiles, type Plans, renderGitFiles } from './build.js';
+import { type Candidate, examinePod } from './candidate.js';
+import type { ContainerRef } from './containers.js';
+import { findMeshProxy, findSettingsRefusal, refuse, refusePod } from './eligibility.js';
+import { planChannels, removeOurEnv } from './git-channels.js';
 import { ListEdit, type Operation } from './patch.js';
-import type { RefusalReason, Refused, Skipped, Warning } from './reasons.js';
-import { type Defaults, findMalformed, isReadFromServiceAccount, resolveSettings, type Settings } from './settings.js';
-import type { Status } from './status-annotation.js';
+import type { CheckedPod } from './pod-shape.js';
+import type { PodRefusal, Refusal, Refused, Skipped, Warning } from './reasons.js';
+import { type Defaults, type Resolved, resolveSettings, type Settings } from './settings.js';
+import { isEarlierPass, type Status } from './status-annotation.js';
 
 /** What is known of the pod's service account. */
 export type ServiceAccountLookup =
   | { readonly state: 'found'; readonly annotations: Readonly<Record<string, string>> }
   | { readonly state: 'missing' }
-  /** Not in the cache (or there without an identity), and the live read failed or was late; `cause` says which. */
+  /** The read failed or was late; `cause` says which. */
   | { readonly state: 'unavailable'; readonly cause: string };
-
-export interface InjectInput {
-  /** Raw JSON from outside; anything is survived. */
-  readonly pod: unknown;
-  /** Namespace of the request: the pod's own is often empty at creation. */
-  readonly namespace: string;
-  readonly serviceAccount: ServiceAccountLookup;
-  readonly defaults: Defaults;
-  /** How the pod is called in sentences, where its own name says less than that of the object which holds its template. */
-  readonly description?: string;
-}
 
 export interface Injected {
   readonly kind: 'injected';
-  /** RFC 6902; empty where an earlier pass has done it all. */
+  /** RFC 6902; empty where an earlier pass left nothing to do. */
   readonly patch: readonly Operation[];
   readonly warnings: readonly Warning[];
   readonly status: Status;
@@ -47,168 +31,128 @@ export interface Injected {
 
 export type Outcome = Injected | Skipped | Refused;
 
-/** Name of the service account that must be looked up; `undefined` where the outcome does not depend on one. */
-export function serviceAccountOf(pod: unknown): string | undefined {
-  if (decideToSkip(pod, '') !== undefined || findPodProblem(pod) !== undefined) return undefined;
-  if (findPodRefusal(asPod(pod), '') !== undefined) return undefined;
-  return readServiceAccountName(asPod(pod));
+export interface InjectInput {
+  /** Raw JSON from outside, of any shape. */
+  readonly pod: unknown;
+  /** Namespace of the request: at creation, the pod's own is often empty. */
+  readonly namespace: string;
+  readonly serviceAccount: ServiceAccountLookup;
+  readonly defaults: Defaults;
 }
 
-/** Whether a pod with a service account of these annotations has a client and a tenant. */
-export function hasIdentity(pod: unknown, annotations: Readonly<Record<string, string>>, defaults: Defaults): boolean {
-  const ofPod = readTexts(pod, 'annotations');
-  const isSet = (...values: readonly (string | undefined)[]): boolean =>
-    values.some((value) => (value ?? '').trim() !== '');
-  return (
-    isSet(
-      ofPod[ANNOTATION.clientId],
-      annotations[ANNOTATION.clientId],
-      annotations[AZURE_ANNOTATION.clientId],
-      defaults.clientId,
-    ) &&
-    isSet(
-      ofPod[ANNOTATION.tenantId],
-      annotations[ANNOTATION.tenantId],
-      annotations[AZURE_ANNOTATION.tenantId],
-      defaults.tenantId,
-    )
-  );
+/** Decides on a pod whose service account is known from the start. It never throws, and does not change its input. */
+export function injectPod({ pod, namespace, serviceAccount, defaults }: InjectInput): Outcome {
+  const examined = examinePod(pod, namespace);
+  return examined.kind === 'candidate' ? completeInjection(examined, serviceAccount, defaults) : examined;
 }
 
-/** The API server keeps 4 KiB of warnings. */
-const MAX_WARNINGS = 16;
-
-const NO_ANNOTATIONS: Readonly<Record<string, string>> = Object.freeze({});
-
-/** Of a service account's annotations those that injection reads; always the same empty object for none. */
-export function keepAnnotations(annotations: unknown): Readonly<Record<string, string>> {
-  if (typeof annotations !== 'object' || annotations === null) return NO_ANNOTATIONS;
-  const kept = Object.entries(annotations).filter(
-    (entry): entry is [string, string] => typeof entry[1] === 'string' && isReadFromServiceAccount(entry[0]),
-  );
-  return kept.length === 0 ? NO_ANNOTATIONS : Object.fromEntries(kept);
-}
-
-/** Decides on one pod. It never throws, and does not change its input. */
-export function injectPod(input: InjectInput): Outcome {
-  const { pod: raw, namespace, serviceAccount, defaults, description = describePod(raw, namespace) } = input;
-  const skipped = decideToSkip(raw, description);
-  if (skipped !== undefined) return skipped;
-  const source = { annotations: readTexts(raw, 'annotations'), description };
-  const malformed = findMalformed(source);
-  const refuse = (refusal: { reason: RefusalReason; message: string }): Refused => {
-    // A malformed value of the group is denied whatever else is amiss.
-    const { reason, message } =
-      malformed === undefined || refusal.reason === 'invalid-annotation'
-        ? refusal
-        : ({ reason: 'invalid-annotation', message: malformed } as const);
-    return { kind: 'refused', reason, message, answer: decideAnswer(reason, raw) };
-  };
-  const problem = findPodProblem(raw);
-  if (problem !== undefined) return refuse({ reason: 'malformed-pod', message: `${description}: ${problem}` });
-  const pod = asPod(raw);
-  const obstacle = findPodRefusal(pod, description);
-  if (obstacle !== undefined) return refuse(obstacle);
-
-  const account = readServiceAccountName(pod);
-  if (serviceAccount.state !== 'found') return refuse(explainLookup(serviceAccount, namespace, account));
-  const resolved = resolveSettings(
-    {
-      pod: source,
-      serviceAccount: {
-        annotations: serviceAccount.annotations,
-        description: `service account ${namespace}/${account}`,
-      },
-      serviceAccountTarget: `serviceaccount ${account} -n ${namespace}`,
-    },
-    defaults,
-  );
-  if ('reason' in resolved) return refuse(resolved);
+/** Decides on a candidate. It never throws; a candidate can be completed again with another lookup. */
+export function completeInjection(candidate: Candidate, lookup: ServiceAccountLookup, defaults: Defaults): Outcome {
+  const { pod, containers, source } = candidate;
+  const resolved = resolve(candidate, lookup, defaults);
+  if ('reason' in resolved) return refuse(source, resolved);
   const { settings } = resolved;
-  const places = listUserContainers(pod);
-  const configured = places.filter(({ container }) => isConfigured(container, settings));
-  const settingsObstacle = findSettingsRefusal(pod, settings, configured, description);
-  if (settingsObstacle !== undefined) return refuse(settingsObstacle);
-
+  const configured = containers.filter(({ container }) => isConfigured(container, settings));
+  const refusal = findSettingsRefusal(pod, containers, configured, settings);
+  if (refusal !== undefined) return refusePod(source, refusal);
   const plans = planPod(pod, configured, settings);
-  const texts = renderTexts(settings, plans);
-  const bytes = Object.values<string | undefined>({ ...texts }).reduce(
-    (sum, text) => sum + Buffer.byteLength(text ?? ''),
-    0,
-  );
-  if (bytes > MAX_CONFIG_BYTES) {
-    return refuse({
-      reason: 'settings-too-large',
-      message: `${description}: git's configuration would take ${bytes} bytes of annotations, more than ${MAX_CONFIG_BYTES}; name fewer organizations and projects`,
-    });
-  }
-  const { settings: effective, warnings: startupWarnings } = fitStartup(pod, settings);
-  const { patch, status } = buildPatch({ pod, settings: effective, defaults, places, plans, texts });
-  const warnings = [
-    ...resolved.warnings,
-    ...warnOfContainers(places, settings),
-    ...startupWarnings,
-    ...[...plans.values()].flatMap((plan) => plan.warnings),
-  ]
-    .slice(0, MAX_WARNINGS)
-    .map(({ code, message }) => ({
-      code,
-      message: message.startsWith('container ') ? `${description}: ${message}` : message,
-    }));
-  return { kind: 'injected', patch, warnings, status };
+  const files = renderGitFiles(settings, plans);
+  const tooLarge = findExcess(files);
+  if (tooLarge !== undefined) return refusePod(source, tooLarge);
+  const effective: Settings =
+    findDelayingProxy(pod, settings) === undefined ? settings : { ...settings, startup: 'proceed' };
+  const { patch, status } = buildPatch({ pod, settings: effective, defaults, containers, plans, files });
+  return { kind: 'injected', patch, warnings: listWarnings(candidate, resolved, plans), status };
 }
 
-function readServiceAccountName(pod: Pod): string {
-  const name = pod.spec.serviceAccountName ?? '';
-  return name === '' ? 'default' : name;
-}
-
-function explainLookup(
-  lookup: Exclude<ServiceAccountLookup, { state: 'found' }>,
-  namespace: string,
-  account: string,
-): { reason: RefusalReason; message: string } {
-  if (lookup.state === 'missing') {
-    return {
-      reason: 'no-service-account',
-      message: `service account ${namespace}/${account} does not exist; kubectl create serviceaccount ${account} -n ${namespace}`,
-    };
+function resolve(
+  { source, namespace, serviceAccountName }: Candidate,
+  lookup: ServiceAccountLookup,
+  defaults: Defaults,
+): Resolved | Refusal {
+  const description = `service account ${namespace}/${serviceAccountName}`;
+  switch (lookup.state) {
+    case 'found': {
+      const serviceAccount = readSource('service-account', description, lookup.annotations);
+      const serviceAccountTarget = `serviceaccount ${serviceAccountName} -n ${namespace}`;
+      return resolveSettings({ pod: source, serviceAccount, serviceAccountTarget }, defaults);
+    }
+    case 'missing':
+      return {
+        reason: 'no-service-account',
+        subject: 'service-account',
+        message: `${description} does not exist; kubectl create serviceaccount ${serviceAccountName} -n ${namespace}`,
+      };
+    case 'unavailable':
+      return {
+        reason: 'service-account-unavailable',
+        subject: 'service-account',
+        message: `${description} could not be read: ${lookup.cause}; this is temporary, try again`,
+      };
   }
-  return {
-    reason: 'service-account-unavailable',
-    message: `service account ${namespace}/${account} could not be read: ${lookup.cause}; this passes by itself, try again`,
-  };
 }
 
 function isConfigured({ name }: Container, { skipContainers, containers }: Settings): boolean {
   return !skipContainers.includes(name) && containers?.includes(name) !== false;
 }
 
-function planPod(pod: Pod, configured: readonly ContainerRef[], settings: Settings): Plans {
+function planPod(pod: CheckedPod, configured: readonly ContainerRef[], settings: Settings): Plans {
   const earlierPass = isEarlierPass(pod);
   return new Map(
     configured.map(({ container }) => {
       const env = new ListEdit('', container.env);
-      if (earlierPass) withoutOurEnv(env);
+      if (earlierPass) removeOurEnv(env);
       return [container, planChannels(container, env.items, pod.spec, settings.gitConfig)];
     }),
   );
 }
 
-function fitStartup(pod: Pod, settings: Settings): { settings: Settings; warnings: readonly Warning[] } {
-  const proxy = findMeshProxy(pod);
-  if (settings.startup !== 'wait' || proxy === undefined) return { settings, warnings: [] };
-  const message = `container ${proxy}: there is no network before it runs, so startup wait acts as proceed`;
-  return { settings: { ...settings, startup: 'proceed' }, warnings: [{ code: 'startup-proceeds', message }] };
+function findExcess({ gitconfig, helper, gitconfigSystem = '' }: GitFiles): PodRefusal | undefined {
+  const bytes = Buffer.byteLength(gitconfig) + Buffer.byteLength(helper) + Buffer.byteLength(gitconfigSystem);
+  if (bytes <= MAX_CONFIG_BYTES) return undefined;
+  return {
+    reason: 'settings-too-large',
+    clause: `git's configuration would take ${bytes} bytes of annotations, more than ${MAX_CONFIG_BYTES}; name fewer organizations and projects`,
+  };
 }
 
-function warnOfContainers(places: readonly ContainerRef[], { containers, skipContainers }: Settings): Warning[] {
-  const known = new Set(places.map(({ container }) => container.name));
+/** The proxy because of which startup `wait` acts as `proceed`: no token can come before there is a network. */
+function findDelayingProxy(pod: CheckedPod, { startup }: Settings): string | undefined {
+  return startup === 'wait' ? findMeshProxy(pod) : undefined;
+}
+
+/** The API server keeps 4 KiB of warnings. */
+const MAX_WARNINGS = 16;
+
+function listWarnings(candidate: Candidate, { settings, warnings }: Resolved, plans: Plans): Warning[] {
+  const { pod, source } = candidate;
+  const warnOfContainer = (container: string, code: Warning['code'], clause: string): Warning => ({
+    code,
+    subject: { container },
+    message: `${source.description}: container ${truncate(container)}: ${clause}`,
+  });
+  const all = [...warnings, ...warnOfUnknownContainers(candidate, settings)];
+  const proxy = findDelayingProxy(pod, settings);
+  if (proxy !== undefined) {
+    const clause = 'there is no network before it runs, so startup wait acts as proceed';
+    all.push(warnOfContainer(proxy, 'startup-proceeds', clause));
+  }
+  for (const [{ name }, plan] of plans) {
+    for (const { code, clause } of plan.warnings) all.push(warnOfContainer(name, code, clause));
+  }
+  return all.slice(0, MAX_WARNINGS);
+}
+
+function warnOfUnknownContainers({ source, containers: all }: Candidate, settings: Settings): Warning[] {
+  const known = new Set(all.map(({ container }) => container.name));
   const warn = (annotation: string, names: readonly string[]): Warning[] => {
     const unknown = names.filter((name) => !known.has(name));
     if (unknown.length === 0) return [];
-    const message = `container ${joinTruncated(unknown)}: annotation ${annotation} names it, but the pod has ${joinTruncated(known)}`;
-    return [{ code: 'unknown-container', message }];
+    const message = `${source.description}: annotation ${annotation} names ${joinTruncated(unknown)}, but the pod's containers are ${joinTruncated(known)}`;
+    return [{ code: 'unknown-container', subject: 'pod', message }];
   };
-  return [...warn(ANNOTATION.containers, containers ?? []), ...warn(AZURE_ANNOTATION.skipContainers, skipContainers)];
+  return [
+    ...warn(ANNOTATION.containers, settings.containers ?? []),
+    ...warn(AZURE_ANNOTATION.skipContainers, settings.skipContainers),
+  ];
 }

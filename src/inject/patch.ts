@@ -1,32 +1,33 @@
 /**
- * RFC 6902 by hand on raw JSON: lists and maps are edited item by item, and only what is ours is ever replaced or
+ * Writes RFC 6902 by hand for raw JSON: lists and maps are edited item by item, and only our own items are replaced or
  * removed. An absent list or map is created in one operation, since `add` to a missing parent is an error. PURE.
  */
+import type { Texts } from './pod-shape.js';
 
 export type Operation =
   | { readonly op: 'add' | 'replace'; readonly path: string; readonly value: unknown }
   | { readonly op: 'remove'; readonly path: string };
 
 /** A JSON pointer (RFC 6901) of the given segments. */
-export function pointer(...segments: readonly (string | number)[]): string {
+export function joinPointer(...segments: readonly (string | number)[]): string {
   return segments.map((segment) => `/${String(segment).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
 }
 
-/** What stood where a list or map of ours now is: something empty, which `uninject` puts back. */
+/** An empty list or map, or null, to which injection added its items; `uninject` puts it back. */
 export type Empty = null | readonly [] | Readonly<Record<string, never>>;
 
 /** What all edits have in common. */
 export interface Edit {
   /** JSON pointer of the list or map. */
   readonly path: string;
-  /** Where it stood before any pass of ours. */
+  /** Its JSON pointer before any pass of ours. */
   readonly formerPath: string;
   readonly formerlyEmpty: Empty | undefined;
-  /** @param former what stood there before any pass: a list or map that loses its last item becomes that again. */
+  /** @param former what was there before any pass of ours; a list or map that loses its last item becomes that again. */
   finish(former?: Empty): readonly Operation[];
 }
 
-/** Edits of one list; `items` always shows the list as it is after the edits so far. */
+/** Edits of one list; `items` is the list after the edits so far. */
 export class ListEdit<T> implements Edit {
   readonly path: string;
   readonly formerPath: string;
@@ -69,7 +70,7 @@ export class ListEdit<T> implements Edit {
     this.#operations.push({ op: 'remove', path: `${this.path}/${index}` });
   }
 
-  /** Adds an item of our name at the end, or replaces it where it differs; everything else stays where it is. */
+  /** Adds our item at the end, or replaces it where it differs; all other items keep their places. */
   put(isOurs: (item: T) => boolean, wanted: T, isSame: (existing: T, wanted: T) => boolean): void {
     const index = this.items.findIndex(isOurs);
     const existing = this.items[index];
@@ -84,7 +85,7 @@ export class ListEdit<T> implements Edit {
     }
   }
 
-  /** What was there, if it was empty and no longer is. */
+  /** What was there before, if it was empty and now has items. */
   get formerlyEmpty(): Empty | undefined {
     if (this.items.length === 0 || this.#existing === undefined) return undefined;
     return this.#existing === null ? null : this.#existing.length === 0 ? [] : undefined;
@@ -105,12 +106,12 @@ function restoreEmpty(path: string, former: Empty | undefined): Operation {
 export class MapEdit implements Edit {
   readonly path: string;
   readonly formerPath: string;
-  readonly #existing: Readonly<Record<string, string>> | null | undefined;
+  readonly #existing: Texts | null | undefined;
   readonly #operations: Operation[] = [];
   readonly #created: Record<string, string> = {};
   #size: number;
 
-  constructor(path: string, existing: Readonly<Record<string, string>> | null | undefined) {
+  constructor(path: string, existing: Texts | null | undefined) {
     this.path = path;
     this.formerPath = path;
     this.#existing = existing;
@@ -119,7 +120,7 @@ export class MapEdit implements Edit {
 
   /** Sets one key; `undefined` removes it. */
   set(key: string, value: string | undefined): void {
-    const path = `${this.path}${pointer(key)}`;
+    const path = `${this.path}${joinPointer(key)}`;
     const before = this.#existing?.[key];
     if (value === before) return;
     if (value === undefined) {
@@ -132,7 +133,7 @@ export class MapEdit implements Edit {
     this.#operations.push({ op: before === undefined ? 'add' : 'replace', path, value });
   }
 
-  /** What is there, if it is empty. */
+  /** What was there before, if it was empty. */
   get formerlyEmpty(): Empty | undefined {
     if (this.#existing === undefined) return undefined;
     return this.#existing === null ? null : Object.keys(this.#existing).length === 0 ? {} : undefined;

@@ -1,4 +1,4 @@
-/** Kubernetes' resource quantities, as far as they must be compared. Source: apimachinery, resource/quantity.go. PURE. */
+/** Compares Kubernetes' resource quantities. Source: apimachinery, resource/quantity.go. PURE. */
 
 const QUANTITY = /^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i))?$/;
 const SUFFIX: Readonly<Record<string, number>> = {
@@ -19,17 +19,17 @@ const SUFFIX: Readonly<Record<string, number>> = {
   Ei: 2 ** 60,
 };
 
-/** The number that a quantity stands for, or `undefined` for what is none. */
+/** The quantity as a number, or `undefined` for what is no quantity. */
 export function parseQuantity(quantity: unknown): number | undefined {
   const match = QUANTITY.exec(String(quantity));
   if (match === null) return undefined;
   const [, number = '', exponent = '', suffix] = match;
   const value = Number(number + exponent) * (suffix === undefined ? 1 : (SUFFIX[suffix] ?? Number.NaN));
-  // Divisions by powers of ten leave dust: 0.1 is 100m.
+  // Rounded, since fractions are inexact: `100m` must equal `0.1`.
   return Math.round(value * 1e9) / 1e9;
 }
 
-/** Whether two quantities stand for the same number, however they are written. */
+/** Whether two quantities are the same number, in whatever form. */
 export function isSameQuantity(a: unknown, b: unknown): boolean {
   const number = parseQuantity(a);
   return number !== undefined && number === parseQuantity(b);

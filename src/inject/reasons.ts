@@ -1,6 +1,9 @@
-/** Why a pod is not injected, and what the author of an injected one should know: closed lists that logs, metrics, Events, the CLI and the documentation share. PURE. */
+/**
+ * Why a pod is not injected, and what the author of an injected one should know. The lists are closed: logs, metrics,
+ * Events, the CLI and the documentation share them. PURE.
+ */
 
-/** Nothing is amiss: the pod is not meant to be injected, and nothing is said. */
+/** The pod is not meant to be injected: it is admitted silently. */
 export const SKIP_REASONS = [
   'not-labelled',
   'namespace-not-enabled',
@@ -10,7 +13,7 @@ export const SKIP_REASONS = [
 ] as const;
 export type SkipReason = (typeof SKIP_REASONS)[number];
 
-/** The pod can't be served. A pod that asks by name is denied, another is admitted unchanged with a warning. */
+/** The pod can't be served. A pod that asks by name is denied; any other is admitted unchanged, with a warning. */
 export const LASTING_REASONS = [
   'malformed-pod',
   'windows',
@@ -28,11 +31,11 @@ export const LASTING_REASONS = [
 ] as const;
 export type LastingReason = (typeof LASTING_REASONS)[number];
 
-/** What its author wrote into an annotation of the group can't be done: always denied. */
+/** The value of an annotation of the group can't be honoured: always denied. */
 export const DENIED_REASONS = ['invalid-annotation', 'not-enforceable', 'reserved-annotation'] as const;
 export type DeniedReason = (typeof DENIED_REASONS)[number];
 
-/** A cause that passes by itself: always denied with code 503, so that controllers try again. */
+/** A temporary cause: always denied, with code 503, so that controllers try again. */
 export const PASSING_REASONS = ['service-account-unavailable'] as const;
 export type PassingReason = (typeof PASSING_REASONS)[number];
 
@@ -50,22 +53,44 @@ export const WARNING_CODES = [
 ] as const;
 export type WarningCode = (typeof WARNING_CODES)[number];
 
+/** What a message is about. */
+export type Subject = 'pod' | 'service-account';
+
 export interface Warning {
   readonly code: WarningCode;
+  readonly subject: Subject | { readonly container: string };
+  /** A sentence that names the subject. */
   readonly message: string;
 }
 
 export interface Skipped {
   readonly kind: 'skipped';
   readonly reason: SkipReason;
+  /** A sentence that names the pod. */
   readonly message: string;
 }
 
-export interface Refused {
-  readonly kind: 'refused';
+/** Why a pod can't be served. */
+export interface Refusal {
   readonly reason: RefusalReason;
-  /** Names the object, the field, the bad value and what mends it. */
+  readonly subject: Subject;
+  /** Names the subject, the field, the wrong value and what fixes it. */
   readonly message: string;
-  /** `deny`: the pod is not created. `retry`: nor is it, with code 503. `admit`: it is created unchanged, with the message as warning. */
+}
+
+/** A cause in the pod itself; the clause follows the pod's name. */
+export interface PodRefusal {
+  readonly reason: RefusalReason;
+  readonly clause: string;
+}
+
+/** A refusal with its answer. */
+export interface Refused extends Refusal {
+  readonly kind: 'refused';
+  /**
+   * - `deny`: the pod is not created.
+   * - `retry`: the pod is not created, and the answer has code 503.
+   * - `admit`: the pod is created unchanged, with the message as a warning.
+   */
   readonly answer: 'deny' | 'retry' | 'admit';
 }

@@ -1,5 +1,6 @@
-/** The sidecar's container, fitted to the pod it joins. PURE. */
-import type { Container, Pod, Quantities } from '../kubernetes/types.js';
+/** The sidecar's container, fitted to its pod. PURE. */
+import type { V1Container, V1EnvVar, V1Probe, V1SecurityContext } from '@kubernetes/client-node';
+import type { Container, Plain, Quantities } from '../kubernetes/types.js';
 import {
   EXTRA_CA_DIRECTORY,
   EXTRA_CA_KEY,
@@ -14,25 +15,34 @@ import {
   VOLUME,
 } from '../names.js';
 import type { SidecarResources } from './annotations.js';
+import type { CheckedPod } from './pod-shape.js';
 import { parseQuantity } from './quantity.js';
 import type { Defaults, Settings } from './settings.js';
 
-/** Kubelet counts failures in 32 bits; with one a second it gives up after 68 years. */
+/** The kubelet's largest threshold: at one failure a second it gives up after 68 years. */
 const NEVER = 2 ** 31 - 1;
 
-/** Builds the native sidecar. `containers` are the user's, init containers too. */
+/** The sidecar as it is written. Quantities from an annotation may be numbers. */
+export type SidecarContainer = Omit<Plain<V1Container>, 'resources'> & { readonly resources: SidecarResources };
+
+/**
+ * Builds the native sidecar.
+ *
+ * @param containers of the user's, init containers too.
+ */
 export function buildSidecar(
-  pod: Pod,
+  pod: CheckedPod,
   containers: readonly Container[],
   settings: Settings,
   defaults: Defaults,
-): Container {
-  const { spec } = pod;
-  const port = spec.hostNetwork === true ? NO_PORT : settings.port;
-  const startupProbe = settings.startup !== 'proceed' && {
-    startupProbe: { ...buildProbe('startz', port, defaults), periodSeconds: 1, failureThreshold: NEVER },
+): SidecarContainer {
+  const port = pod.spec.hostNetwork === true ? NO_PORT : settings.port;
+  const startupProbe: Plain<V1Probe> = {
+    ...buildProbe('startz', port, defaults),
+    periodSeconds: 1,
+    failureThreshold: NEVER,
   };
-  const sidecar: Container & Readonly<Record<string, unknown>> = {
+  return {
     name: SIDECAR_CONTAINER,
     image: defaults.image,
     ...(defaults.imagePullPolicy !== undefined && { imagePullPolicy: defaults.imagePullPolicy }),
@@ -46,7 +56,7 @@ export function buildSidecar(
         ? []
         : [{ name: VOLUME.extraCa, mountPath: EXTRA_CA_DIRECTORY, readOnly: true }]),
     ],
-    ...startupProbe,
+    ...(settings.startup !== 'proceed' && { startupProbe }),
     livenessProbe: { ...buildProbe('healthz', port, defaults), periodSeconds: 60, failureThreshold: 3 },
     resources: fitResources(pod, containers, settings.resources, defaults.resources),
     securityContext: {
@@ -57,10 +67,9 @@ export function buildSidecar(
       ...chooseUser(pod, containers, defaults.runAsUser),
     },
   };
-  return sidecar;
 }
 
-function buildEnv(settings: Settings, defaults: Defaults, port: number): { name: string; value: string }[] {
+function buildEnv(settings: Settings, defaults: Defaults, port: number): Plain<V1EnvVar>[] {
   const values: Record<string, string | undefined> = {
     [SIDECAR_ENV.clientId]: settings.clientId,
     [SIDECAR_ENV.tenantId]: settings.tenantId,
@@ -82,8 +91,8 @@ function buildEnv(settings: Settings, defaults: Defaults, port: number): { name:
   return Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]));
 }
 
-/** Over HTTP, or where the sidecar opens no port as a program of its own that asks over the socket. */
-function buildProbe(path: 'healthz' | 'startz', port: number, defaults: Defaults): Readonly<Record<string, unknown>> {
+/** A probe over HTTP or, where the sidecar opens no port, by a program that asks over its socket. */
+function buildProbe(path: 'healthz' | 'startz', port: number, defaults: Defaults): Plain<V1Probe> {
   const flags = defaults.nodeFlags;
   return port === NO_PORT
     ? { exec: { command: [IMAGE.node, ...flags, IMAGE.sidecar, 'probe', path] }, timeoutSeconds: 10 }
@@ -91,28 +100,28 @@ function buildProbe(path: 'healthz' | 'startz', port: number, defaults: Defaults
 }
 
 /**
- * The kubelet writes projected tokens 0600 to the common user of all containers, and readable for all otherwise: a
- * sidecar with another user would change the mode of the user's own. Root keeps no capability here.
+ * Where all containers have one user, the kubelet gives projected tokens to it with mode 0600; otherwise all may read them.
+ * A sidecar with another user would change the mode of the user's own tokens. As root it still has no capability.
  */
 function chooseUser(
-  pod: Pod,
+  pod: CheckedPod,
   containers: readonly Container[],
   fallback: number | null,
-): Readonly<Record<string, unknown>> {
+): Plain<Pick<V1SecurityContext, 'runAsUser' | 'runAsNonRoot'>> {
   const ofPod = pod.spec.securityContext?.runAsUser ?? undefined;
   const users = containers.map(({ securityContext }) => securityContext?.runAsUser ?? undefined);
   const effective = new Set(users.map((user) => user ?? ofPod));
   const common = effective.size === 1 ? [...effective][0] : undefined;
-  // Where every container chose another user than the pod's root, so does the sidecar.
+  // Where the pod's user is root but every container sets another, the sidecar does not run as root either.
   const inherited = ofPod !== 0 || users.includes(undefined) ? ofPod : undefined;
   const user = fallback === null ? ofPod : (common ?? inherited ?? fallback);
   const runAsNonRoot = user === 0 ? {} : { runAsNonRoot: true };
   return fallback === null || user === undefined ? runAsNonRoot : { ...runAsNonRoot, runAsUser: user };
 }
 
-/** Requests and limits that leave the pod's class of service and its own totals as they are. */
+/** Requests and limits that keep the pod's quality-of-service class, and stay within its own totals. */
 function fitResources(
-  pod: Pod,
+  pod: CheckedPod,
   containers: readonly Container[],
   chosen: SidecarResources | undefined,
   defaults: SidecarResources,
@@ -120,10 +129,10 @@ function fitResources(
   const ofPod = pod.spec.resources;
   const { requests, limits } = chosen ?? defaults;
   if (Object.keys({ ...ofPod?.requests, ...ofPod?.limits }).length > 0) {
-    // Left out, the API server makes requests equal to the limits, and their sum may then pass the pod's.
+    // Without requests the API server sets them to the limits, and their sum may then exceed the pod's.
     const zero = { ...mapValues(limits ?? {}, () => '0'), cpu: '0', memory: '0' };
     return chosen === undefined
-      ? { requests: zero, limits: mapValues(limits ?? {}, (limit, name) => lesser(limit, ofPod?.limits?.[name])) }
+      ? { requests: zero, limits: mapValues(limits ?? {}, (limit, name) => chooseLesser(limit, ofPod?.limits?.[name])) }
       : { ...chosen, requests: { ...zero, ...requests } };
   }
   if (chosen !== undefined) return chosen;
@@ -140,7 +149,7 @@ function isGuaranteed({ resources }: Container): boolean {
   });
 }
 
-function lesser(a: string | number, b: string | number | undefined): string | number {
+function chooseLesser(a: string | number, b: string | number | undefined): string | number {
   return b !== undefined && (parseQuantity(b) ?? Infinity) < (parseQuantity(a) ?? 0) ? b : a;
 }
 

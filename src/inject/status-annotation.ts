@@ -1,8 +1,8 @@
-/** The annotation `status`, by which a later pass and `uninject` know our items. PURE. */
-import type { Pod } from '../kubernetes/types.js';
+/** The annotation `status`, which marks a pod of an earlier pass and says what that pass found. PURE. */
 import { WRITTEN_ANNOTATION } from '../names.js';
 import { isObject } from '../values/json.js';
 import type { Empty } from './patch.js';
+import type { CheckedPod } from './pod-shape.js';
 
 export interface Status {
   readonly version: string;
@@ -12,14 +12,19 @@ export interface Status {
   readonly clientId: string;
   readonly tenantId: string;
   /**
-   * Lists and maps that stood empty where ours now are, by JSON pointer into the pod before injection; there only if
-   * there are any, which the API server never sends. `uninject` puts them back.
+   * Lists and maps that were empty before injection, by JSON pointer; absent where there are none. The API server never
+   * sends any. `uninject` puts them back.
    */
   readonly empty?: Readonly<Record<string, Empty>>;
 }
 
-/** What stood empty before the earlier pass; nothing where there is no status, or one that can't be read. */
-export function readFormerlyEmpty(pod: Pod): Readonly<Record<string, Empty>> {
+/** Whether an earlier pass of ours has marked the pod: items of our names are then ours, whatever they hold. */
+export function isEarlierPass(pod: CheckedPod): boolean {
+  return typeof pod.metadata.annotations?.[WRITTEN_ANNOTATION.status] === 'string';
+}
+
+/** What was empty before the earlier pass; nothing where there is no status, or one that can't be read. */
+export function readFormerlyEmpty(pod: CheckedPod): Readonly<Record<string, Empty>> {
   let status: unknown;
   try {
     status = JSON.parse(pod.metadata.annotations?.[WRITTEN_ANNOTATION.status] ?? '{}');

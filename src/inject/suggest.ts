@@ -1,4 +1,6 @@
-/** Longer words are not compared: the names of annotations have at most 63 characters after the group, but only once validated. PURE. */
+/** Suggests the known name that a misspelled one is nearest to. PURE. */
+
+/** Longer words are not compared. Valid names of annotations are shorter, but admission comes before validation. */
 const MAX_LENGTH = 128;
 
 /** The candidate that takes the fewest edits to become `word`. */
@@ -16,7 +18,7 @@ export function findNearest(word: string, candidates: readonly string[]): string
   return nearest;
 }
 
-/** Levenshtein's distance, a row at a time. */
+/** The Levenshtein distance, computed row by row. */
 function countEdits(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {

@@ -1,11 +1,12 @@
 /** The volumes of an injected pod. PURE. */
-import type { Volume } from '../kubernetes/types.js';
+import type { V1DownwardAPIVolumeFile, V1Volume } from '@kubernetes/client-node';
+import type { Plain } from '../kubernetes/types.js';
 import { CONFIG_FILE, EXTRA_CA_KEY, TOKEN_AUDIENCE, TOKEN_FILE, VOLUME, WRITTEN_ANNOTATION } from '../names.js';
 import type { Defaults, Settings } from './settings.js';
 
-/** Token, state and configuration; the file for the channel `system` and the ConfigMap only where they are needed. */
-export function buildVolumes(settings: Settings, defaults: Defaults, withSystemFile: boolean): Volume[] {
-  const volumes: (Volume & Readonly<Record<string, unknown>>)[] = [
+/** Volumes for token, state and configuration, and for the ConfigMap where the installation names one. */
+export function buildVolumes(settings: Settings, defaults: Defaults, withSystemFile: boolean): Plain<V1Volume>[] {
+  const volumes: Plain<V1Volume>[] = [
     {
       name: VOLUME.token,
       projected: {
@@ -13,7 +14,7 @@ export function buildVolumes(settings: Settings, defaults: Defaults, withSystemF
           {
             serviceAccountToken: {
               audience: TOKEN_AUDIENCE,
-              expirationSeconds: settings.tokenExpiration,
+              expirationSeconds: settings.tokenExpirationSeconds,
               path: TOKEN_FILE,
             },
           },
@@ -25,9 +26,11 @@ export function buildVolumes(settings: Settings, defaults: Defaults, withSystemF
       name: VOLUME.config,
       downwardAPI: {
         items: [
-          readAnnotation(CONFIG_FILE.gitconfig, WRITTEN_ANNOTATION.gitconfig),
-          readAnnotation(CONFIG_FILE.helper, WRITTEN_ANNOTATION.helper),
-          ...(withSystemFile ? [readAnnotation(CONFIG_FILE.gitconfigSystem, WRITTEN_ANNOTATION.gitconfigSystem)] : []),
+          projectAnnotation(CONFIG_FILE.gitconfig, WRITTEN_ANNOTATION.gitconfig),
+          projectAnnotation(CONFIG_FILE.helper, WRITTEN_ANNOTATION.helper),
+          ...(withSystemFile
+            ? [projectAnnotation(CONFIG_FILE.gitconfigSystem, WRITTEN_ANNOTATION.gitconfigSystem)]
+            : []),
         ],
       },
     },
@@ -45,6 +48,7 @@ export function buildVolumes(settings: Settings, defaults: Defaults, withSystemF
   return volumes;
 }
 
-function readAnnotation(path: string, annotation: string): unknown {
+/** A file of the volume that holds the text of an annotation. */
+function projectAnnotation(path: string, annotation: string): Plain<V1DownwardAPIVolumeFile> {
   return { path, fieldRef: { fieldPath: `metadata.annotations['${annotation}']` } };
 }

@@ -1,6 +1,6 @@
 /**
- * The parts of Kubernetes' objects that the code speaks of. Types only: `inject/candidate.ts` makes sure that a pod from
- * outside has this shape before anything reads it. Fields that are not named here survive untouched.
+ * The parts of Kubernetes' objects that the code reads. Types only: `inject/pod-shape.ts` checks that a pod from outside has
+ * this shape before anything reads it. Fields that are not named here survive untouched.
  */
 
 export interface EnvVar {
@@ -12,13 +12,11 @@ export interface EnvVar {
 export interface VolumeMount {
   readonly name: string;
   readonly mountPath: string;
-  readonly subPath?: string;
-  readonly readOnly?: boolean;
+  readonly subPath?: string | null;
 }
 
 export interface ContainerPort {
-  readonly containerPort?: number;
-  readonly hostPort?: number;
+  readonly containerPort?: number | null;
 }
 
 export type Quantities = Readonly<Record<string, string | number>>;
@@ -30,12 +28,7 @@ export interface Resources {
 
 export interface SecurityContext {
   readonly runAsUser?: number | null;
-  readonly runAsGroup?: number | null;
   readonly runAsNonRoot?: boolean | null;
-  readonly allowPrivilegeEscalation?: boolean | null;
-  readonly capabilities?: { readonly drop?: readonly string[] } | null;
-  readonly readOnlyRootFilesystem?: boolean | null;
-  readonly seccompProfile?: { readonly type: string } | null;
 }
 
 export interface Container {
@@ -46,7 +39,6 @@ export interface Container {
   readonly ports?: readonly ContainerPort[] | null;
   readonly resources?: Resources | null;
   readonly securityContext?: SecurityContext | null;
-  readonly restartPolicy?: string | null;
 }
 
 export interface Volume {
@@ -57,12 +49,12 @@ export interface PodSpec {
   readonly containers: readonly Container[];
   readonly initContainers?: readonly Container[] | null;
   readonly volumes?: readonly Volume[] | null;
-  readonly imagePullSecrets?: readonly { readonly name?: string }[] | null;
+  readonly imagePullSecrets?: readonly { readonly name?: string | null }[] | null;
   readonly serviceAccountName?: string | null;
   readonly securityContext?: SecurityContext | null;
   readonly resources?: Resources | null;
   readonly hostNetwork?: boolean | null;
-  readonly os?: { readonly name?: string } | null;
+  readonly os?: { readonly name?: string | null } | null;
   readonly nodeSelector?: Readonly<Record<string, string>> | null;
 }
 

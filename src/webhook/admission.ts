@@ -1,6 +1,13 @@
-/** One admission: bytes in, an HTTP answer out. Log lines, metrics and reports hang off its one result. */
+/** Answers one admission: bytes in, an HTTP answer out. Log line, metric and report are made from the same outcome. */
 import { describeError } from '../errors.js';
-import { type Defaults, hasIdentity, injectPod, type Outcome, type Reason, serviceAccountOf } from '../inject/index.js';
+import {
+  completeInjection,
+  type Defaults,
+  examinePod,
+  type Outcome,
+  type Reason,
+  type ServiceAccountLookup,
+} from '../inject/index.js';
 import type { Logger } from '../log.js';
 import {
   type AdmissionRequest,
@@ -18,7 +25,7 @@ export interface AdmissionOptions {
   readonly serviceAccounts: ServiceAccounts;
   readonly defaults: Defaults;
   readonly log: Logger;
-  /** Told of each outcome but on dry runs; must not throw nor take time. */
+  /** Called with each outcome, except on dry runs; must neither throw nor take time. */
   readonly report: (outcome: Outcome, request: AdmissionRequest) => void;
 }
 
@@ -34,14 +41,15 @@ export type Admit = (bytes: Buffer) => Promise<AdmissionAnswer>;
 
 /** The function that answers reviews. It never rejects: a defect of this program is an answer too, with status 500. */
 export function createAdmission({ serviceAccounts, defaults, log, report }: AdmissionOptions): Admit {
-  const decide = async (request: AdmissionRequest): Promise<Outcome> => {
-    const { pod, namespace } = request;
-    const name = serviceAccountOf(pod);
-    const serviceAccount =
-      name === undefined
-        ? ({ state: 'missing' } as const)
-        : await serviceAccounts.find(namespace, name, (annotations) => hasIdentity(pod, annotations, defaults));
-    return injectPod({ pod, namespace, serviceAccount, defaults });
+  const decide = async ({ pod, namespace }: AdmissionRequest): Promise<Outcome> => {
+    const candidate = examinePod(pod, namespace);
+    if (candidate.kind !== 'candidate') return candidate;
+    const complete = (lookup: ServiceAccountLookup): Outcome => completeInjection(candidate, lookup, defaults);
+    const cached = serviceAccounts.findCached(namespace, candidate.serviceAccountName);
+    const outcome = cached === undefined ? undefined : complete(cached);
+    // The watch may be behind a user who has just annotated the service account.
+    if (outcome !== undefined && !lacksIdentity(outcome)) return outcome;
+    return complete(await serviceAccounts.readLive(namespace, candidate.serviceAccountName));
   };
 
   const answerPod = async (request: AdmissionRequest): Promise<AdmissionAnswer> => {
@@ -66,7 +74,12 @@ export function createAdmission({ serviceAccounts, defaults, log, report }: Admi
           return { status: 200, body: writeReview(encodeOther(decoded)), result, reason: '' };
         }
         case 'unreadable':
-          return answerFailure(log, 400, 'BadRequest', 'refused', decoded.message);
+          return answerFailure(log, {
+            status: 400,
+            reason: 'BadRequest',
+            result: 'refused',
+            message: decoded.message,
+          });
       }
     } catch (error) {
       log.error('a defect: the admission could not be answered', {
@@ -74,19 +87,27 @@ export function createAdmission({ serviceAccounts, defaults, log, report }: Admi
         stack: firstFrame(error),
       });
       const message = `a defect of ado-git-identity kept it from answering: ${describeError(error)}`;
-      return answerFailure(log, 500, 'InternalError', 'failed', message);
+      return answerFailure(log, { status: 500, reason: 'InternalError', result: 'failed', message });
     }
   };
 }
 
-/** An answer to what can't be answered as a review, and its line in the log. */
-export function answerFailure(
-  log: Logger,
-  status: number,
-  reason: string,
-  result: 'refused' | 'overloaded' | 'failed',
-  message: string,
-): AdmissionAnswer {
+function lacksIdentity(outcome: Outcome): boolean {
+  return outcome.kind === 'refused' && (outcome.reason === 'no-client-id' || outcome.reason === 'no-tenant-id');
+}
+
+/** Why a request gets no review as its answer. */
+export interface Failure {
+  /** Of HTTP. */
+  readonly status: number;
+  /** Of the `metav1.Status`, such as `BadRequest`. */
+  readonly reason: string;
+  readonly result: 'refused' | 'overloaded' | 'failed';
+  readonly message: string;
+}
+
+/** The answer to a request that can't be answered with a review. It is logged here. */
+export function answerFailure(log: Logger, { status, reason, result, message }: Failure): AdmissionAnswer {
   log.warn(message, { outcome: result, status });
   return { status, body: writeFailure({ code: status, reason, message }), result, reason: '' };
 }
@@ -113,7 +134,7 @@ function logOutcome(log: Logger, outcome: Outcome, result: AdmissionResult, requ
   }
 }
 
-/** Where a defect is, for who mends it; never shown to users. */
+/** Where in the code a defect is. For the log only, never shown to users. */
 function firstFrame(error: unknown): string | undefined {
   return error instanceof Error ? error.stack?.split('\n', 2)[1]?.trim() : undefined;
 }

@@ -50,7 +50,7 @@ export function createApp(options: AppOptions, pair: KeyedCertificate): App {
     return reply.code(answer.status).type('application/json').send(answer.body);
   };
   const refuse = (reply: FastifyReply, status: number, reason: string, message: string): FastifyReply =>
-    send(reply, answerFailure(log, status, reason, 'refused', message));
+    send(reply, answerFailure(log, { status, reason, result: 'refused', message }));
 
   fastify.addHook('onRequest', async (request, reply) => {
     const startMs = clock();
@@ -60,7 +60,10 @@ export function createApp(options: AppOptions, pair: KeyedCertificate): App {
     const release = await limiter.acquire(Number(request.headers['content-length'] ?? MAX_REVIEW_BYTES));
     if (typeof release === 'string') {
       const message = `too many ${release} are being answered; try again in a second`;
-      return send(reply, answerFailure(log, 503, 'ServiceUnavailable', 'overloaded', message));
+      return send(
+        reply,
+        answerFailure(log, { status: 503, reason: 'ServiceUnavailable', result: 'overloaded', message }),
+      );
     }
     if (reply.raw.destroyed) release();
     else reply.raw.once('close', release);

@@ -1,23 +1,23 @@
-/** What is known of the cluster's service accounts: of each only what injection reads, as compact as can be. */
+/** The cluster's service accounts in memory: of each, only the annotations that injection reads. */
 import { keepAnnotations } from '../inject/index.js';
 
 export type Annotations = Readonly<Record<string, string>>;
 
-/** The parts of a `v1` ServiceAccount that are looked at. */
+/** The parts of a `v1` ServiceAccount that are read. */
 export interface ServiceAccount {
   readonly namespace: string;
   readonly name: string;
   readonly annotations: Annotations;
 }
 
-/** A name maps to nothing where the service account has no annotation that injection reads: most have none. */
+/** By name. Most service accounts have no annotation that injection reads; these share one empty object. */
 type Names = Map<string, Annotations>;
 
 export interface ServiceAccountCache {
   get(namespace: string, name: string): Annotations | undefined;
   set(account: ServiceAccount): void;
   delete(account: ServiceAccount): void;
-  /** Takes the place of all that was known; until then what was known stays. */
+  /** Replaces the whole content. */
   replace(accounts: Iterable<ServiceAccount>): void;
   readonly size: number;
 }
@@ -53,7 +53,7 @@ export function createServiceAccountCache(): ServiceAccountCache {
   };
 }
 
-/** A service account as the API server writes it; undefined where it is none. */
+/** Reads a service account as the API server writes it; `undefined` for anything else. */
 export function readServiceAccount(value: unknown): ServiceAccount | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { metadata } = value as { metadata?: { namespace?: unknown; name?: unknown; annotations?: unknown } | null };

@@ -1,48 +1,47 @@
-/** Finds what is known of a pod's service account: in the cache, else by one live read within a budget. */
+/** Finds a pod's service account: in the cache, or by a live read within a budget of time. */
 import { describeError } from '../errors.js';
 import type { ServiceAccountLookup } from '../inject/index.js';
 import type { KubernetesApi } from '../kubernetes/client.js';
 import { createSemaphore } from './semaphore.js';
-import { type Annotations, readServiceAccount, type ServiceAccountCache } from './service-account-cache.js';
+import { readServiceAccount, type ServiceAccountCache } from './service-account-cache.js';
 
-/** An admission waits so long for a live read, in all, milliseconds; the API server gives up after 5 s. */
-export const LIVE_READ_BUDGET_MS = 1500;
-/** So many live reads are under way at once; others wait their turn within their budget. */
+/** Budget of an admission for its live read, waiting included; the API server gives up on the admission after 5 s. */
+const LIVE_READ_BUDGET_MS = 1500;
+/** Limit on concurrent live reads; others wait within their budget. */
 const MAX_LIVE_READS = 16;
-/** For less no read is sent: its answer would come too late, milliseconds. */
+/** Skip the live read when less than this is left of the budget. */
 const MIN_READ_MS = 5;
 
 export type LiveReadResult = 'found' | 'missing' | 'unavailable';
 
 export interface ServiceAccounts {
-  /**
-   * @param suffices whether these annotations hold an identity. If not, the watch may be behind someone who has just
-   *   annotated the account, so that it is read once more.
-   */
-  find(namespace: string, name: string, suffices: (annotations: Annotations) => boolean): Promise<ServiceAccountLookup>;
+  /** What the cache holds; `undefined` where it does not know the service account. */
+  findCached(namespace: string, name: string): ServiceAccountLookup | undefined;
+  /** Reads from the API server. Never rejects: a read that fails or is late is `unavailable`. */
+  readLive(namespace: string, name: string): Promise<ServiceAccountLookup>;
 }
 
 export interface ServiceAccountsOptions {
   readonly api: Pick<KubernetesApi, 'get'>;
   readonly cache: Pick<ServiceAccountCache, 'get'>;
   readonly onLiveRead: (result: LiveReadResult) => void;
-  /** Milliseconds; only differences count. */
+  /** A clock in milliseconds; only differences count. */
   readonly now: () => number;
   readonly budgetMs?: number;
 }
 
 /**
- * What a live read finds is not kept: the watch brings it in a moment, and its order is the only one that can be relied
- * on. Nor is a 404: the API server itself refuses pods of an account that isn't there, so it is rare.
+ * The result of a live read is not cached: the watch brings it soon, and only the order of the watch is reliable. Nor is a
+ * 404: it is rare, since the API server itself refuses pods whose service account does not exist.
  */
 export function createServiceAccounts(options: ServiceAccountsOptions): ServiceAccounts {
   const { api, cache, onLiveRead, now, budgetMs = LIVE_READ_BUDGET_MS } = options;
-  /** Reads that wait for their turn, and until when somebody waits for them. */
+  /** Reads that are not yet sent, and the end of the last budget that waits for each. */
   const unsent = new Map<string, { readonly read: Promise<ServiceAccountLookup>; wantedUntil: number }>();
-  const takeTurn = createSemaphore(MAX_LIVE_READS);
+  const acquire = createSemaphore(MAX_LIVE_READS);
 
-  const readLive = async (namespace: string, name: string, key: string): Promise<ServiceAccountLookup> => {
-    const giveBack = await takeTurn();
+  const sendRead = async (namespace: string, name: string, key: string): Promise<ServiceAccountLookup> => {
+    const release = await acquire();
     const remaining = (unsent.get(key)?.wantedUntil ?? 0) - now();
     unsent.delete(key);
     try {
@@ -56,12 +55,14 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
     } catch (error) {
       return unavailable(describeError(error));
     } finally {
-      giveBack();
+      release();
     }
   };
 
-  /** Admissions that ask for the same account share one read until it is sent: what is sent may be older than the question. */
-  const share = (namespace: string, name: string): Promise<ServiceAccountLookup> => {
+  /**
+   * Admissions share a read of the same account until it is sent. After that, its answer may be older than their question.
+   */
+  const shareRead = (namespace: string, name: string): Promise<ServiceAccountLookup> => {
     const key = `${namespace}/${name}`;
     const wantedUntil = now() + budgetMs;
     const waiting = unsent.get(key);
@@ -69,22 +70,24 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
       waiting.wantedUntil = wantedUntil;
       return waiting.read;
     }
-    const read = readLive(namespace, name, key);
+    const read = sendRead(namespace, name, key);
     unsent.set(key, { read, wantedUntil });
     return read;
   };
 
   return {
-    find: async (namespace, name, suffices) => {
+    findCached: (namespace, name) => {
       const annotations = cache.get(namespace, name);
-      if (annotations !== undefined && suffices(annotations)) return { state: 'found', annotations };
+      return annotations === undefined ? undefined : { state: 'found', annotations };
+    },
+    readLive: async (namespace, name) => {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<ServiceAccountLookup>((resolve) => {
         const cause = `the Kubernetes API server did not answer its read within ${budgetMs / 1000} s`;
-        // An answer that waits to be read, the thread being busy with other pods, is not late.
+        // An answer that has arrived, but was not read since other pods kept the thread busy, is not late.
         timer = setTimeout(() => setImmediate(() => resolve(unavailable(cause))), budgetMs);
       });
-      const lookup = await Promise.race([share(namespace, name), late]);
+      const lookup = await Promise.race([shareRead(namespace, name), late]);
       clearTimeout(timer);
       onLiveRead(lookup.state);
       return lookup;

@@ -3,7 +3,7 @@ import t from 'tap';
 import {
   type Defaults,
   DENIED_REASONS,
-  hasIdentity,
+  examinePod,
   injectPod,
   keepAnnotations,
   LASTING_REASONS,
@@ -11,7 +11,6 @@ import {
   PASSING_REASONS,
   type Reason,
   type ServiceAccountLookup,
-  serviceAccountOf,
   SKIP_REASONS,
   STANDARD_DEFAULTS,
 } from '../../src/inject/index.js';
@@ -119,11 +118,11 @@ const REASONS: Readonly<
   ],
   'reserved-annotation': [
     { annotations: { 'ado-git.workload.identity/helper': 'x' } },
-    /helper is written by ado-git-identity alone; remove it/,
+    /helper is written by ado-git-identity only; remove it/,
   ],
   'service-account-unavailable': [
     { serviceAccount: { state: 'unavailable', cause: 'no answer in 1.5 s' } },
-    /service account shop\/default could not be read: no answer in 1\.5 s; this passes by itself/,
+    /service account shop\/default could not be read: no answer in 1\.5 s; this is temporary, try again$/,
   ],
 };
 
@@ -481,21 +480,81 @@ void t.test('a plain pod gets a handful of additions', (t) => {
   t.end();
 });
 
-void t.test('what the webhook asks before it looks a service account up', (t) => {
-  t.equal(serviceAccountOf(buildPod({ spec: { serviceAccountName: 'builder' } })), 'builder');
-  t.equal(serviceAccountOf(buildPod({})), 'default');
-  for (const junk of [
-    null,
-    5,
-    {},
-    buildPod({ labels: { [USE_LABEL]: 'false' } }),
-    buildPod({ spec: { os: { name: 'windows' } } }),
-  ]) {
-    t.equal(serviceAccountOf(junk), undefined);
+void t.test('a pod is examined before its service account is looked up', (t) => {
+  t.match(examinePod(buildPod({ spec: { serviceAccountName: 'builder' } }), 'shop'), {
+    kind: 'candidate',
+    serviceAccountName: 'builder',
+  });
+  for (const serviceAccountName of [undefined, null, '']) {
+    t.match(examinePod(buildPod({ spec: { serviceAccountName } }), 'shop'), { serviceAccountName: 'default' });
   }
-  t.equal(hasIdentity(buildPod({}), IDENTITY, DEFAULTS), true);
-  t.equal(hasIdentity(buildPod({}), {}, DEFAULTS), false);
-  t.equal(hasIdentity(buildPod({}), {}, { ...DEFAULTS, clientId: CLIENT_ID, tenantId: TENANT_ID }), true);
+  for (const junk of [null, 5, {}, buildPod({ labels: { [USE_LABEL]: 'false' } })]) {
+    t.match(examinePod(junk, 'shop'), { kind: 'skipped', reason: 'not-labelled' });
+  }
+  t.match(examinePod(buildPod({ spec: { os: { name: 'windows' } } }), 'shop'), { kind: 'refused', reason: 'windows' });
+  t.end();
+});
+
+void t.test('client and tenant come from the first that names them', (t) => {
+  const [first, second, third, fourth] = [1, 2, 3, 4].map((digit) => CLIENT_ID.replaceAll('1', String(digit)));
+  const ofPod = { [ANNOTATION.clientId]: String(first), [ANNOTATION.tenantId]: 'first.example' };
+  const ofGroup = { [ANNOTATION.clientId]: String(second), [ANNOTATION.tenantId]: 'second.example' };
+  const ofAzure = {
+    'azure.workload.identity/client-id': String(third),
+    'azure.workload.identity/tenant-id': 'third.example',
+  };
+  const defaults = { clientId: String(fourth), tenantId: 'fourth.example' };
+  const injectWith = (annotations: Record<string, string>, account: Record<string, string>): Outcome =>
+    inject({ annotations, serviceAccount: { state: 'found', annotations: account }, defaults });
+  t.match(injectWith(ofPod, { ...ofGroup, ...ofAzure }), { status: { clientId: first, tenantId: 'first.example' } });
+  t.match(injectWith({}, { ...ofGroup, ...ofAzure }), { status: { clientId: second, tenantId: 'second.example' } });
+  t.match(injectWith({}, ofAzure), { status: { clientId: third, tenantId: 'third.example' } });
+  t.match(injectWith({}, {}), { status: { clientId: fourth, tenantId: 'fourth.example' } });
+  t.match(
+    injectWith({ [ANNOTATION.clientId]: String(first) }, ofAzure),
+    { status: { clientId: first, tenantId: 'third.example' } },
+    'each by itself',
+  );
+  t.end();
+});
+
+void t.test('messages say what they are about', (t) => {
+  const odd = { [ANNOTATION.port]: '80' };
+  const account = (annotations: Record<string, string>): ServiceAccountLookup => ({ state: 'found', annotations });
+  const table: readonly (readonly [Case, string])[] = [
+    [{ annotations: odd }, 'pod'],
+    [{ serviceAccount: account(odd) }, 'service-account'],
+    [{ annotations: odd, serviceAccount: account(odd) }, 'pod'],
+    [{ serviceAccount: account({}) }, 'service-account'],
+    [{ serviceAccount: { state: 'missing' } }, 'service-account'],
+    [{ container: { ports: [{ containerPort: 8779 }] } }, 'pod'],
+  ];
+  for (const [given, subject] of table) {
+    const outcome = inject(given);
+    t.match(outcome, { kind: 'refused', subject });
+    t.match(
+      (outcome as { message: string }).message,
+      subject === 'pod' ? /^pod shop\/web-\*: / : /^service account shop\/default/,
+    );
+  }
+  const outcome = inject({
+    annotations: {
+      'ado-git.workload.identity/typo': 'x',
+      [ANNOTATION.containers]: 'app,gone',
+      [ANNOTATION.gitConfig]: 'file',
+    },
+    serviceAccount: account({ ...IDENTITY, [INJECT]: 'enabled' }),
+  });
+  t.strictSame(outcome.kind === 'injected' && outcome.warnings.map(({ code, subject }) => [code, subject]), [
+    ['unknown-annotation', 'pod'],
+    ['unknown-annotation', 'service-account'],
+    ['unknown-container', 'pod'],
+    ['system-file-hidden', { container: 'app' }],
+  ]);
+  t.end();
+});
+
+void t.test('of a service account only what injection reads is kept', (t) => {
   t.strictSame(keepAnnotations({ ...IDENTITY, other: 'x', 'ado-git.workload.identity/y': 'z' }), {
     ...IDENTITY,
     'ado-git.workload.identity/y': 'z',

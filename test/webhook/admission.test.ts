@@ -15,6 +15,7 @@ import { closeServer, listen } from '../../src/webhook/listen.js';
 import { createMetrics } from '../../src/webhook/metrics.js';
 import { createLimiter, type Limits } from '../../src/webhook/overload.js';
 import { createApp } from '../../src/webhook/server.js';
+import type { ServiceAccounts } from '../../src/webhook/service-account-lookup.js';
 import { createPod, createReview, readResponse } from '../support/admission-review.js';
 import { waitUntil, withDeadline } from '../support/wait.js';
 import {
@@ -36,6 +37,8 @@ const FOREVER_MS = 600_000;
 const ASKS = { 'ado-git.workload.identity/inject': 'enabled' };
 
 interface Setup {
+  /** What the cache holds; by default it does not know the service account. */
+  readonly cached?: ServiceAccountLookup;
   readonly lookup?: ServiceAccountLookup | (() => Promise<ServiceAccountLookup>);
   readonly admit?: Admit;
   readonly limits?: Partial<Limits>;
@@ -43,7 +46,7 @@ interface Setup {
 }
 
 /** A server on a port of its own. */
-async function startServer(test: Test, { lookup, admit, limits, bodyTimeoutMs }: Setup = {}) {
+async function startServer(test: Test, { cached, lookup, admit, limits, bodyTimeoutMs }: Setup = {}) {
   let output = '';
   const log = createLogger('debug', (text) => (output += text), Date.now);
   const metrics = createMetrics({
@@ -54,17 +57,20 @@ async function startServer(test: Test, { lookup, admit, limits, bodyTimeoutMs }:
   });
   const reports: [Outcome, AdmissionRequest][] = [];
   const lookedUp: string[] = [];
-  const find = (namespace: string, name: string): Promise<ServiceAccountLookup> => {
-    lookedUp.push(`${namespace}/${name}`);
-    if (typeof lookup === 'function') return lookup();
-    return Promise.resolve(lookup ?? { state: 'found', annotations: IDENTITY });
+  const serviceAccounts: ServiceAccounts = {
+    findCached: () => cached,
+    readLive: (namespace, name) => {
+      lookedUp.push(`${namespace}/${name}`);
+      if (typeof lookup === 'function') return lookup();
+      return Promise.resolve(lookup ?? { state: 'found', annotations: IDENTITY });
+    },
   };
   const report = (...seen: [Outcome, AdmissionRequest]): void => void reports.push(seen);
   const defaults = { ...STANDARD_DEFAULTS, image: 'registry.example/ado-git-identity:1' };
   const limiter = createLimiter(limits);
   const app = createApp(
     {
-      admit: admit ?? createAdmission({ serviceAccounts: { find }, defaults, log, report }),
+      admit: admit ?? createAdmission({ serviceAccounts, defaults, log, report }),
       log,
       metrics,
       clock: () => milliseconds(performance.now()),
@@ -161,6 +167,30 @@ void t.test('service accounts that are not to be had', async (t) => {
     const { review } = await startServer(t, { lookup });
     t.match(await review(createPod(annotations)), expected, name);
   }
+});
+
+void t.test('a live read follows where the cache has no identity', async (t) => {
+  const withClient = { 'azure.workload.identity/client-id': CLIENT_ID };
+  const malformed = { 'azure.workload.identity/client-id': 'builder' };
+  const startup = { 'ado-git.workload.identity/startup': 'later' };
+  const cases: readonly (readonly [string, Record<string, string>, Record<string, string>, number, object])[] = [
+    ['an identity', IDENTITY, {}, 0, { auditAnnotations: { outcome: 'injected' } }],
+    ['no annotation', {}, {}, 1, { auditAnnotations: { outcome: 'injected' } }],
+    ['no tenant', withClient, {}, 1, { auditAnnotations: { outcome: 'injected' } }],
+    ['a malformed identity', malformed, {}, 0, { auditAnnotations: { reason: 'invalid-identity' } }],
+    ['another refusal', {}, startup, 0, { auditAnnotations: { reason: 'invalid-annotation' } }],
+  ];
+  for (const [name, annotations, ofPod, reads, expected] of cases) {
+    const { review, lookedUp } = await startServer(t, { cached: { state: 'found', annotations } });
+    t.match(await review(createPod(ofPod)), expected, name);
+    t.equal(lookedUp.length, reads, name);
+  }
+  const cached = { state: 'found', annotations: {} } as const;
+  const still = await startServer(t, { cached, lookup: cached });
+  t.match(await still.review(createPod()), { auditAnnotations: { reason: 'no-client-id' } }, 'still without identity');
+  t.equal(still.lookedUp.length, 1, 'read once');
+  const late = await startServer(t, { cached, lookup: { state: 'unavailable', cause: 'late' } });
+  t.match(await late.review(createPod()), { auditAnnotations: { reason: 'service-account-unavailable' } });
 });
 
 void t.test('reviews of something else', async (t) => {

@@ -293,7 +293,9 @@ void t.test('where another program has one of its ports, it ends with 1', async 
 void t.test('it serves over TLS 1.2 and later, and ends in order', async (t) => {
   const api = await startApi();
   t.teardown(() => api.close());
-  const webhook = await waitForPorts(spawnProgram(COMMAND, settingsFor(api, { ADO_GIT_DRAIN_SECONDS: String(DRAIN_SECONDS) })));
+  const webhook = await waitForPorts(
+    spawnProgram(COMMAND, settingsFor(api, { ADO_GIT_DRAIN_SECONDS: String(DRAIN_SECONDS) })),
+  );
   await waitForReadiness(webhook);
   t.match(await webhook.waitForLog('ready'), { level: 'info' });
 

@@ -175,29 +175,28 @@ void t.test('the cache answers what it can', async (t) => {
   const accounts = createServiceAccounts({ api, cache, now: Date.now, onLiveRead, budgetMs: PATIENT_MS });
   const reads = (): number => server.requests.filter((line) => line.includes('/namespaces/')).length;
 
-  t.same(await accounts.find('apps', 'builder', hasClient), { state: 'found', annotations: IDENTITY });
-  t.equal(reads(), 0);
+  t.same(accounts.findCached('apps', 'builder'), { state: 'found', annotations: IDENTITY });
 
   server.muteWatches();
   server.put('apps', 'late', IDENTITY);
-  t.same(
-    await accounts.find('apps', 'late', hasClient),
-    { state: 'found', annotations: IDENTITY },
-    'annotated just now',
-  );
+  t.same(accounts.findCached('apps', 'late'), { state: 'found', annotations: {} });
+  t.same(await accounts.readLive('apps', 'late'), { state: 'found', annotations: IDENTITY }, 'annotated just now');
   server.put('apps', 'new', IDENTITY);
-  t.same(await accounts.find('apps', 'new', hasClient), { state: 'found', annotations: IDENTITY }, 'created just now');
-  t.same(await accounts.find('apps', 'none', hasClient), { state: 'missing' });
+  t.equal(accounts.findCached('apps', 'new'), undefined);
+  t.same(await accounts.readLive('apps', 'new'), { state: 'found', annotations: IDENTITY }, 'created just now');
+  t.equal(accounts.findCached('apps', 'none'), undefined);
+  t.equal(reads(), 2, 'the cache is read without a request');
+  t.same(await accounts.readLive('apps', 'none'), { state: 'missing' });
   t.same(results, ['found', 'found', 'missing']);
 
   const before = reads();
   server.misbehave({ delay: 50 });
-  await Promise.all(Array.from({ length: 20 }, () => accounts.find('apps', 'new', hasClient)));
+  await Promise.all(Array.from({ length: 20 }, () => accounts.readLive('apps', 'new')));
   t.equal(reads(), before + 1, 'those who ask at once share one read');
 
   server.misbehave({ status: 500 });
-  t.match(await accounts.find('apps', 'new', hasClient), { state: 'unavailable', cause: /answered its read with 500/ });
-  t.equal((await accounts.find('apps', 'builder', hasClient)).state, 'found', 'the cache answers all the same');
+  t.match(await accounts.readLive('apps', 'new'), { state: 'unavailable', cause: /answered its read with 500/ });
+  t.equal(accounts.findCached('apps', 'builder')?.state, 'found', 'the cache still answers');
 });
 
 void t.test('a live read is bounded, and so are many', async (t) => {
@@ -206,14 +205,14 @@ void t.test('a live read is bounded, and so are many', async (t) => {
   const accounts = createServiceAccounts({ api, cache, now: Date.now, onLiveRead: () => undefined, budgetMs: 150 });
   server.misbehave({ delay: 60_000 });
   const names = Array.from({ length: 40 }, (_, index) => `account-${index}`);
-  const answers = await Promise.all(names.map((name) => accounts.find('apps', name, hasClient)));
+  const answers = await Promise.all(names.map((name) => accounts.readLive('apps', name)));
   for (const answer of answers)
     t.match(answer, { state: 'unavailable', cause: /within 0\.(0\d*|1[0-4]\d*|15) s|under way/ });
   t.ok(server.requests.length <= 16, 'only so many reads are under way');
 
   server.misbehave({});
   server.put('apps', 'builder', IDENTITY);
-  const find = () => accounts.find('apps', 'builder', hasClient);
+  const find = () => accounts.readLive('apps', 'builder');
   // On a busy machine some reads pass their budget.
   await waitUntil('a read that is answered: the places are free again', async () => (await find()).state === 'found');
   await server.close();
@@ -241,7 +240,7 @@ void t.test('an answer that waits to be read is not late, however busy the threa
   const cache = createServiceAccountCache();
   const budgetMs = 200;
   const accounts = createServiceAccounts({ api, cache, now: Date.now, onLiveRead: () => undefined, budgetMs });
-  const find = () => accounts.find('apps', 'builder', hasClient);
+  const find = () => accounts.readLive('apps', 'builder');
   await waitUntil('a read that leaves an open connection', async () => (await find()).state === 'found');
   await waitUntil('its end', () => existsSync(answered));
   rmSync(answered);
@@ -273,6 +272,7 @@ void t.test('Events', async (t) => {
   const refused = (answer: 'admit' | 'deny', message = `no client id ${CLIENT_ID}`): Outcome => ({
     kind: 'refused',
     reason: 'no-client-id',
+    subject: 'service-account',
     message,
     answer,
   });

@@ -1,0 +1,118 @@
+/** Reads the annotations of a pod and of its service account: their values, and what is wrong with them. PURE. */
+import { ANNOTATION, AZURE_ANNOTATION, GROUP, WRITTEN_ANNOTATION } from '../names.js';
+import { describeProblem, type Reader } from '../values/readers.js';
+import { truncate } from '../values/text.js';
+import { READERS } from './annotations.js';
+import type { Refusal, RefusalReason, Subject, Warning } from './reasons.js';
+import { findNearest } from './suggest.js';
+
+type Key = keyof typeof ANNOTATION;
+export type ValueOf<R> = R extends Reader<infer T> ? T : never;
+
+/** The values of the group's annotations that are present and well-formed. */
+export type GroupValues = { readonly [K in Key]?: ValueOf<(typeof READERS)[K]> };
+
+/** What is wrong with one annotation. */
+export interface Finding {
+  readonly subject: Subject;
+  readonly message: string;
+}
+
+/** An object with annotations, those of the group read. */
+export interface Source {
+  readonly subject: Subject;
+  /** Names the object in messages. */
+  readonly description: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly values: GroupValues;
+  readonly findings: readonly Finding[];
+}
+
+/** What the names of the Azure webhook's annotations begin with. */
+const AZURE_PREFIX = 'azure.workload.identity/';
+
+const NO_ANNOTATIONS: Readonly<Record<string, string>> = Object.freeze({});
+
+/** The annotations of a service account that injection reads; the same empty object wherever there are none. */
+export function keepAnnotations(annotations: unknown): Readonly<Record<string, string>> {
+  if (typeof annotations !== 'object' || annotations === null) return NO_ANNOTATIONS;
+  const kept = Object.entries(annotations).filter(
+    (entry): entry is [string, string] => typeof entry[1] === 'string' && isReadFromServiceAccount(entry[0]),
+  );
+  return kept.length === 0 ? NO_ANNOTATIONS : Object.fromEntries(kept);
+}
+
+/** All annotations of the group count, since a misspelled one is reported. */
+function isReadFromServiceAccount(annotation: string): boolean {
+  if (annotation.startsWith(`${GROUP}/`)) return true;
+  return annotation.startsWith(AZURE_PREFIX) && annotation !== AZURE_ANNOTATION.skipContainers;
+}
+
+/** Reads all annotations of the group, also those that another source overrides. */
+export function readSource(
+  subject: Subject,
+  description: string,
+  annotations: Readonly<Record<string, string>>,
+): Source {
+  const values: Partial<Record<Key, unknown>> = {};
+  const findings: Finding[] = [];
+  for (const key of Object.keys(ANNOTATION) as Key[]) {
+    const annotation = ANNOTATION[key];
+    const written = annotations[annotation];
+    if (written === undefined) continue;
+    // The API server compares `inject` exactly; a value that it does not recognise must not count here either.
+    const text = key === 'inject' ? written : written.trim();
+    const reading = text === '' ? { problem: 'is empty; give it a value or remove it' } : READERS[key](text);
+    if ('value' in reading) values[key] = reading.value;
+    else
+      findings.push({ subject, message: `${description}: annotation ${annotation} ${describeProblem(text, reading)}` });
+  }
+  return { subject, description, annotations, values: values as GroupValues, findings };
+}
+
+/** Reads one annotation of the Azure webhook from the first source that sets it; an empty value counts as unset. */
+export function readFirst<T>(
+  annotation: string,
+  reader: Reader<T>,
+  sources: readonly Source[],
+  findings: Finding[],
+): T | undefined {
+  for (const { subject, description, annotations } of sources) {
+    const text = annotations[annotation]?.trim() ?? '';
+    if (text === '') continue;
+    const reading = reader(text);
+    if ('value' in reading) return reading.value;
+    findings.push({ subject, message: `${description}: annotation ${annotation} ${describeProblem(text, reading)}` });
+    return undefined;
+  }
+  return undefined;
+}
+
+/** All findings in one message; `undefined` where there are none. */
+export function joinFindings(reason: RefusalReason, findings: readonly Finding[]): Refusal | undefined {
+  const [first] = findings;
+  if (first === undefined) return undefined;
+  return { reason, subject: first.subject, message: findings.map(({ message }) => message).join('; ') };
+}
+
+const KNOWN: readonly string[] = Object.values(ANNOTATION);
+const KNOWN_OR_WRITTEN = new Set<string>([...KNOWN, ...Object.values(WRITTEN_ANNOTATION)]);
+
+/** Limit on reported unknown annotations: each costs one comparison per known name. */
+const MAX_UNKNOWN = 8;
+
+/** Warns of annotations of the group that have no meaning. */
+export function warnOfUnknown({ subject, description, annotations }: Source): Warning[] {
+  return Object.keys(annotations)
+    .filter((name) => name.startsWith(`${GROUP}/`) && !KNOWN_OR_WRITTEN.has(name))
+    .slice(0, MAX_UNKNOWN)
+    .map((name) => {
+      const nearest = findNearest(name, KNOWN);
+      const hint = nearest === undefined ? '' : `; did you mean ${nearest}?`;
+      return {
+        code: 'unknown-annotation',
+        subject,
+        message: `${description}: annotation ${truncate(name)} is not known${hint}`,
+      };
+    });
+}

@@ -1,0 +1,98 @@
+/** Finds what in a pod is in the way of what injection adds: names, ports, paths and variables that are taken. PURE. */
+import { GITCONFIG_PATH, GITCONFIG_SYSTEM_PATH } from '../git/gitconfig.js';
+import {
+  ANNOTATION,
+  AZURE_ANNOTATION,
+  type Channel,
+  CONFIG_DIRECTORY,
+  OUR_VOLUMES,
+  PRODUCT,
+  STATE_DIRECTORY,
+  SYSTEM_GITCONFIG,
+} from '../names.js';
+import { truncate } from '../values/text.js';
+import { type ContainerRef, isSidecar } from './containers.js';
+import type { CheckedPod } from './pod-shape.js';
+import type { PodRefusal } from './reasons.js';
+import { isEarlierPass } from './status-annotation.js';
+
+/** A container or volume of the user's with a name of ours. After an earlier pass, volumes of these names are ours. */
+export function findTakenName(pod: CheckedPod, containers: readonly ContainerRef[]): PodRefusal | undefined {
+  const earlierPass = isEarlierPass(pod);
+  const refuseName = (clause: string): PodRefusal => ({
+    reason: 'name-taken',
+    clause: `${clause}; rename it: the name is ${PRODUCT}'s`,
+  });
+  for (const { list, index, container } of containers) {
+    const place = (): string => `spec.${list}[${index}] ${truncate(container.name)}`;
+    if (isSidecar(container)) return refuseName(`${place()} has the sidecar's name`);
+    if (earlierPass) continue;
+    const mount = container.volumeMounts?.find(({ name }) => OUR_VOLUMES.has(name));
+    if (mount !== undefined) return refuseName(`${place()} mounts the volume ${mount.name}`);
+  }
+  if (earlierPass) return undefined;
+  const volume = pod.spec.volumes?.find(({ name }) => OUR_VOLUMES.has(name));
+  return volume === undefined ? undefined : refuseName(`spec.volumes holds ${volume.name}`);
+}
+
+/** A container that declares the sidecar's port. */
+export function findTakenPort(
+  pod: CheckedPod,
+  containers: readonly ContainerRef[],
+  port: number,
+): PodRefusal | undefined {
+  if (pod.spec.hostNetwork === true) return undefined;
+  const taken = containers.find(({ container }) =>
+    container.ports?.some(({ containerPort }) => containerPort === port),
+  );
+  if (taken === undefined) return undefined;
+  return {
+    reason: 'port-taken',
+    clause: `container ${truncate(taken.container.name)} has containerPort ${port}, which is the sidecar's; set annotation ${ANNOTATION.port} to another port`,
+  };
+}
+
+/** A configured container with a mount of its own at one of our paths. */
+export function findTakenPath(
+  configured: readonly ContainerRef[],
+  gitConfig: 'auto' | readonly Channel[],
+): PodRefusal | undefined {
+  const coversSystemFile = gitConfig !== 'auto' && gitConfig.includes('file');
+  const ours = [STATE_DIRECTORY, CONFIG_DIRECTORY, ...(coversSystemFile ? [SYSTEM_GITCONFIG] : [])];
+  const isOurs = (path: string): boolean => ours.some((one) => path === one || path.startsWith(`${one}/`));
+  for (const { container } of configured) {
+    const mount = container.volumeMounts?.find(
+      ({ name, mountPath }) => !OUR_VOLUMES.has(name) && isOurs(normalizePath(mountPath)),
+    );
+    if (mount === undefined) continue;
+    return {
+      reason: 'path-taken',
+      clause: `container ${truncate(container.name)} mounts the volume ${truncate(mount.name)} at ${truncate(mount.mountPath)}, which is ${PRODUCT}'s path; mount it elsewhere, or leave the container out with annotation ${AZURE_ANNOTATION.skipContainers}`,
+    };
+  }
+  return undefined;
+}
+
+/** A variable that names one of our files; after an earlier pass, it is ours. */
+export function findTakenVariable(pod: CheckedPod, configured: readonly ContainerRef[]): PodRefusal | undefined {
+  if (isEarlierPass(pod)) return undefined;
+  for (const { container } of configured) {
+    const variable = container.env?.find(({ value }) => value === GITCONFIG_PATH || value === GITCONFIG_SYSTEM_PATH);
+    if (variable === undefined) continue;
+    return {
+      reason: 'path-taken',
+      clause: `container ${truncate(container.name)} sets ${truncate(variable.name)} to ${variable.value ?? ''}, which is ${PRODUCT}'s path; remove it`,
+    };
+  }
+  return undefined;
+}
+
+/** Without doubled slashes and dots. `/run` counts as `/var/run`: in most images they are one folder. */
+function normalizePath(path: string): string {
+  const segments: string[] = [];
+  for (const segment of path.split('/')) {
+    if (segment === '..') segments.pop();
+    else if (segment !== '' && segment !== '.') segments.push(segment);
+  }
+  return `/${segments[0] === 'run' ? 'var/' : ''}${segments.join('/')}`;
+}

@@ -1,0 +1,33 @@
+/** The containers of a pod, and where each is found by a patch. PURE. */
+import type { Container } from '../kubernetes/types.js';
+import { SIDECAR_CONTAINER } from '../names.js';
+import { joinPointer } from './patch.js';
+import type { CheckedPod } from './pod-shape.js';
+import { isEarlierPass } from './status-annotation.js';
+
+/** A container and its place in the pod. */
+export interface ContainerRef {
+  readonly list: 'initContainers' | 'containers';
+  readonly index: number;
+  readonly container: Container;
+}
+
+/** All containers of the user's, init containers first. */
+export function listUserContainers(pod: CheckedPod): ContainerRef[] {
+  const all = (['initContainers', 'containers'] as const).flatMap((list) =>
+    (pod.spec[list] ?? []).map((container, index) => ({ list, index, container })),
+  );
+  if (!isEarlierPass(pod)) return all;
+  return all.filter(({ list, container }) => list === 'containers' || !isSidecar(container));
+}
+
+export function isSidecar({ name }: Container): boolean {
+  return name === SIDECAR_CONTAINER;
+}
+
+/** JSON pointer of a container before our sidecar was added. */
+export function findFormerPointer(pod: CheckedPod, { list, index }: ContainerRef): string {
+  const before = (pod.spec.initContainers ?? []).slice(0, index);
+  const isAfterSidecar = list === 'initContainers' && isEarlierPass(pod) && before.some(isSidecar);
+  return joinPointer('spec', list, isAfterSidecar ? index - 1 : index);
+}

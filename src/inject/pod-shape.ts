@@ -1,0 +1,157 @@
+/** A pod from outside: its raw JSON is checked once, in every field that injection reads. PURE. */
+import type {
+  Container,
+  ContainerPort,
+  EnvVar,
+  PodSpec,
+  Resources,
+  SecurityContext,
+  Volume,
+  VolumeMount,
+} from '../kubernetes/types.js';
+import { isObject } from '../values/json.js';
+import { truncate } from '../values/text.js';
+
+/** Labels or annotations. Kubernetes takes null for the empty text. */
+export type Texts = Readonly<Record<string, string | null | undefined>>;
+
+/** A pod whose fields are checked, so that nothing that reads them can fail. */
+export interface CheckedPod {
+  readonly metadata: { readonly labels?: Texts | null; readonly annotations?: Texts | null };
+  readonly spec: PodSpec;
+}
+
+/** The pod, or a clause that names the first field which does not follow the Kubernetes API. */
+export function parsePod(raw: unknown): { readonly pod: CheckedPod } | { readonly problem: string } {
+  const flaw = checkPod(raw);
+  if (flaw === undefined) return { pod: raw as CheckedPod };
+  return { problem: `${flaw.path === '' ? 'the pod' : flaw.path.slice(1)} ${flaw.clause}` };
+}
+
+/** Labels or annotations of raw JSON of any shape; values that are not texts are left out. */
+export function readTexts(raw: unknown, field: 'labels' | 'annotations'): Readonly<Record<string, string>> {
+  const metadata = isObject(raw) ? raw['metadata'] : undefined;
+  const texts = isObject(metadata) ? metadata[field] : undefined;
+  if (!isObject(texts)) return {};
+  return Object.fromEntries(
+    Object.entries(texts).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  );
+}
+
+/** `pod NAMESPACE/NAME`, as far as these are known at creation. */
+export function describePod(raw: unknown, namespace: string): string {
+  const metadata = isObject(raw) && isObject(raw['metadata']) ? raw['metadata'] : {};
+  return `pod ${namespace === '' ? '' : `${namespace}/`}${nameObject(metadata)}`;
+}
+
+function nameObject({ name, generateName }: Readonly<Record<string, unknown>>): string {
+  if (typeof name === 'string' && name !== '') return truncate(name);
+  return typeof generateName === 'string' ? `${truncate(generateName)}*` : '(unnamed)';
+}
+
+/** What is wrong with one field. Each segment of `path` begins with its dot or bracket. */
+interface Flaw {
+  readonly path: string;
+  readonly clause: string;
+}
+
+interface Check<T> {
+  (value: unknown): Flaw | undefined;
+  /** Never set: lets the type checker compare what is checked with the type that is promised. */
+  readonly promises?: T;
+}
+
+function check<T>(isRight: (value: unknown) => boolean, clause: string): Check<T> {
+  return (value) => (isRight(value) ? undefined : { path: '', clause });
+}
+
+const checkText = check<string>((value) => typeof value === 'string', 'is not a text');
+const checkName = check<string>((value) => typeof value === 'string' && value !== '', 'is not a name');
+const checkWhole = check<number>(Number.isInteger, 'is not a whole number');
+const checkBoolean = check<boolean>((value) => typeof value === 'boolean', 'is not true or false');
+const checkQuantity = check<string | number>(
+  (value) => typeof value === 'string' || typeof value === 'number',
+  'is not a quantity',
+);
+const acceptAny = check<unknown>(() => true, '');
+
+/** Absent and null are the same to Kubernetes. */
+function optional<T>(checkValue: Check<T>): Check<T | null | undefined> {
+  return (value) => (value === undefined || value === null ? undefined : checkValue(value));
+}
+
+function listOf<T>(checkItem: Check<T>): Check<readonly T[]> {
+  return (value) => {
+    if (!Array.isArray(value)) return { path: '', clause: 'is not a list' };
+    for (const [index, item] of value.entries()) {
+      const flaw = checkItem(item);
+      if (flaw !== undefined) return { ...flaw, path: `[${index}]${flaw.path}` };
+    }
+    return undefined;
+  };
+}
+
+function mapOf<T>(checkItem: Check<T>): Check<Readonly<Record<string, T>>> {
+  return (value) => {
+    if (!isObject(value)) return { path: '', clause: 'is not a map' };
+    for (const [key, item] of Object.entries(value)) {
+      const flaw = checkItem(item);
+      if (flaw !== undefined) return { ...flaw, path: `["${truncate(key)}"]${flaw.path}` };
+    }
+    return undefined;
+  };
+}
+
+/** Takes a check for every field of the type, so that no field is read unchecked. */
+function objectOf<T>(checks: { readonly [K in keyof T]-?: Check<T[K]> }): Check<T> {
+  const entries = Object.entries<Check<unknown>>(checks);
+  return (value) => {
+    if (!isObject(value)) return { path: '', clause: 'is not an object' };
+    for (const [key, checkField] of entries) {
+      const flaw = checkField(value[key]);
+      if (flaw !== undefined) return { ...flaw, path: `.${key}${flaw.path}` };
+    }
+    return undefined;
+  };
+}
+
+const checkResources = objectOf<Resources>({
+  requests: optional(mapOf(checkQuantity)),
+  limits: optional(mapOf(checkQuantity)),
+});
+
+const checkSecurityContext = objectOf<SecurityContext>({
+  runAsUser: optional(checkWhole),
+  runAsNonRoot: optional(checkBoolean),
+});
+
+const checkContainer = objectOf<Container>({
+  name: checkName,
+  env: optional(listOf(objectOf<EnvVar>({ name: checkName, value: optional(checkText), valueFrom: acceptAny }))),
+  envFrom: optional(listOf(objectOf<object>({}))),
+  volumeMounts: optional(
+    listOf(objectOf<VolumeMount>({ name: checkName, mountPath: checkText, subPath: optional(checkText) })),
+  ),
+  ports: optional(listOf(objectOf<ContainerPort>({ containerPort: optional(checkWhole) }))),
+  resources: optional(checkResources),
+  securityContext: optional(checkSecurityContext),
+});
+
+const checkPod = objectOf<CheckedPod>({
+  metadata: objectOf<CheckedPod['metadata']>({
+    labels: optional(mapOf(optional(checkText))),
+    annotations: optional(mapOf(optional(checkText))),
+  }),
+  spec: objectOf<PodSpec>({
+    containers: listOf(checkContainer),
+    initContainers: optional(listOf(checkContainer)),
+    volumes: optional(listOf(objectOf<Volume>({ name: checkName }))),
+    imagePullSecrets: optional(listOf(objectOf<{ name?: string | null }>({ name: optional(checkText) }))),
+    serviceAccountName: optional(checkText),
+    securityContext: optional(checkSecurityContext),
+    resources: optional(checkResources),
+    hostNetwork: optional(checkBoolean),
+    os: optional(objectOf<{ name?: string | null }>({ name: optional(checkText) })),
+    nodeSelector: optional(mapOf(checkText)),
+  }),
+});
