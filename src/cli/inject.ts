@@ -24,9 +24,9 @@ import { editDocument, type FileDocument, readDocuments } from './yaml-file.js';
 
 export const INJECT_HELP = `Usage: ado-git-identity inject -f FILE|- [flags]
 
-Injects every pod template of a file of Kubernetes objects, as the webhook does at creation, and writes the file to
-standard output; what it did, and what not and why, it says on standard error. Namespace and ServiceAccount documents in
-the file count: the opt-in label, the identity. A namespace that the file does not hold counts as opted in.
+Injects every pod template in a file of Kubernetes objects, as the webhook does when a pod is created, and writes the file
+to standard output. Standard error says what was injected, and what was not and why. The file's own Namespaces (the opt-in
+label) and ServiceAccounts (the identity) are used. A Namespace that is not in the file counts as opted in.
 
   -f, --file FILE          file to read; - for standard input
   -n, --namespace NAME     namespace of objects that name none (default)
@@ -35,16 +35,16 @@ the file count: the opt-in label, the identity. A namespace that the file does n
       --image IMAGE        image of the sidecar (${PRODUCT}:${VERSION})
       --authority-host URL Entra (${STANDARD_DEFAULTS.authorityHost})
 
-Exit code 0; 1 where a pod would be denied, or the file can't be read; 2 for a wrong command line.
+Exit code 0; 1 if a pod would be denied, or the file can't be read; 2 for a wrong command line.
 `;
 
 export const UNINJECT_HELP = `Usage: ado-git-identity uninject -f FILE|-
 
-Takes out of every pod template of a file what inject added, and writes the file to standard output.
+Removes from every pod template in a file what inject added, and writes the file to standard output.
 
   -f, --file FILE          file to read; - for standard input
 
-Exit code 0; 1 where the file can't be read; 2 for a wrong command line.
+Exit code 0; 1 if the file can't be read; 2 for a wrong command line.
 `;
 
 /** Runs `inject`; returns the exit code. */
@@ -190,7 +190,7 @@ function describeOutcome(outcome: Outcome, description: string): TemplateResult 
   }
 }
 
-const IDENTITY_HINT = '; here, add the ServiceAccount to the file or use --client-id and --tenant-id';
+const IDENTITY_HINT = '; for this command, add the ServiceAccount to the file or use --client-id and --tenant-id';
 
 function findObject({ objects }: Context, kind: string, matches: (object: unknown) => boolean): unknown {
   return objects.find(

@@ -1,4 +1,4 @@
-/** Reads the value of each annotation into a type that can't be wrong, or says what is wrong and what would be right. PURE. */
+/** How the value of each annotation is read: into a type that can't be wrong, or a clause that says what would be right. PURE. */
 import { findNameProblem, isOrganizationName, readOrganizationName } from '../git/naming-rules.js';
 import type { Project } from '../git/remotes.js';
 import type { Quantities } from '../kubernetes/types.js';
@@ -48,9 +48,8 @@ const readIdentity: Reader<string> = (text) => {
   if (identity === undefined || more.length > 0 || segments.length > 3 || rest.length > 0) {
     return { problem: 'is not of the form organization[/project[/repository]]=client-id[@tenant-id]' };
   }
-  if (!isGuid(clientId)) return { problem: `has ${quote(clientId)} where a client id must stand` };
-  if (tenantId !== undefined && !isTenant(tenantId))
-    return { problem: `has ${quote(tenantId)} where a tenant must stand` };
+  if (!isGuid(clientId)) return { problem: `has ${quote(clientId)} in place of a client id` };
+  if (tenantId !== undefined && !isTenant(tenantId)) return { problem: `has ${quote(tenantId)} in place of a tenant` };
   const problem = findPathProblem(segments);
   return problem === undefined ? { value: text } : { problem };
 };
@@ -59,7 +58,7 @@ function findPathProblem(segments: readonly string[], wildcard?: string): string
   for (const [index, segment] of segments.entries()) {
     if (segment === wildcard) continue;
     if (index === 0) {
-      if (!isOrganizationName(segment)) return `has ${quote(segment)} where the name of an organization must stand`;
+      if (!isOrganizationName(segment)) return `has ${quote(segment)} in place of an organization's name`;
       continue;
     }
     const problem = findNameProblem(segment);
@@ -78,38 +77,51 @@ const readGitConfig: Reader<'auto' | readonly Channel[]> = (text) => {
   return 'value' in reading ? reading : { problem: 'is not known; write auto, or some of env, system and file' };
 };
 
-/** JSON `requests` and `limits`, as a container's `resources`. */
+const RESOURCES_SHAPE = 'write JSON such as {"requests":{"cpu":"10m","memory":"32Mi"},"limits":{"memory":"64Mi"}}';
+
+/** JSON `requests` and `limits`, as in a container's `resources`. */
 export const readResources: Reader<SidecarResources> = (text) => {
-  const shape = 'write JSON such as {"requests":{"cpu":"10m","memory":"32Mi"},"limits":{"memory":"64Mi"}}';
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
   } catch {
-    return { problem: `is not JSON; ${shape}` };
+    return { problem: `is not JSON; ${RESOURCES_SHAPE}` };
   }
-  if (!isObject(parsed)) return { problem: `is not an object; ${shape}` };
+  if (!isObject(parsed)) return { problem: `is not an object; ${RESOURCES_SHAPE}` };
   for (const [section, quantities] of Object.entries(parsed)) {
-    if (section !== 'requests' && section !== 'limits') return { problem: `holds ${quote(section)}; ${shape}` };
-    if (!isObject(quantities)) return { problem: `holds ${section} that are not an object; ${shape}` };
-    for (const [resource, quantity] of Object.entries(quantities)) {
-      if (!RESOURCES.some((known) => known === resource)) {
-        return { problem: `holds ${section}.${truncate(resource)}; write ${joinWords(RESOURCES, 'or')}` };
-      }
-      const number = typeof quantity === 'string' || typeof quantity === 'number' ? parseQuantity(quantity) : undefined;
-      if (number === undefined || number < 0) return { problem: `holds ${section}.${resource} that is not a quantity` };
-    }
+    const problem = findSectionProblem(section, quantities);
+    if (problem !== undefined) return { problem };
   }
   const resources = parsed as SidecarResources;
-  for (const [resource, limit] of Object.entries(resources.limits ?? {})) {
-    const request = resources.requests?.[resource];
-    if (request !== undefined && (parseQuantity(request) ?? 0) > (parseQuantity(limit) ?? 0)) {
-      return { problem: `requests more ${resource} than it limits` };
-    }
-  }
-  return { value: resources };
+  const excessive = findExcessiveRequest(resources);
+  return excessive === undefined
+    ? { value: resources }
+    : { problem: `requests more ${excessive} than its limit allows` };
 };
 
-/** How each annotation of the group is read; `inject` counts on pods alone. */
+function findSectionProblem(section: string, quantities: unknown): string | undefined {
+  if (section !== 'requests' && section !== 'limits') return `holds ${quote(section)}; ${RESOURCES_SHAPE}`;
+  if (!isObject(quantities)) return `holds ${section} that are not an object; ${RESOURCES_SHAPE}`;
+  for (const [resource, quantity] of Object.entries(quantities)) {
+    if (!RESOURCES.some((known) => known === resource)) {
+      return `holds ${section}.${truncate(resource)}; write ${joinWords(RESOURCES, 'or')}`;
+    }
+    const number = typeof quantity === 'string' || typeof quantity === 'number' ? parseQuantity(quantity) : undefined;
+    if (number === undefined || number < 0) return `holds ${section}.${resource} that is not a quantity`;
+  }
+  return undefined;
+}
+
+/** The name of a resource of which more is requested than its limit. */
+function findExcessiveRequest({ requests, limits }: SidecarResources): string | undefined {
+  return Object.keys(limits ?? {}).find((resource) => {
+    const request = parseQuantity(requests?.[resource]);
+    const limit = parseQuantity(limits?.[resource]);
+    return request !== undefined && limit !== undefined && request > limit;
+  });
+}
+
+/** A reader for each annotation of the group. */
 export const READERS = {
   inject: readChoice(['enabled', 'disabled']),
   clientId: readClientId,
@@ -129,7 +141,7 @@ export const READERS = {
   logLevel: readChoice(LOG_LEVELS),
 } as const;
 
-/** The annotations that the Azure webhook defines, read as it does. */
+/** A reader for each annotation of the Azure webhook, which reads it as that webhook does. */
 export const AZURE_READERS = {
   clientId: readClientId,
   tenantId: readTenantId,

@@ -21,7 +21,7 @@ export function findTakenName(pod: CheckedPod, containers: readonly ContainerRef
   const earlierPass = isEarlierPass(pod);
   const refuseName = (clause: string): PodRefusal => ({
     reason: 'name-taken',
-    clause: `${clause}; rename it: the name is ${PRODUCT}'s`,
+    clause: `${clause}; rename it: the name is reserved for ${PRODUCT}`,
   });
   for (const { list, index, container } of containers) {
     const place = (): string => `spec.${list}[${index}] ${truncate(container.name)}`;

@@ -40,7 +40,7 @@ export function decideToSkip(labels: Texts, annotations: Texts, description: str
   });
   if (labels[USE_LABEL] !== 'true') return skip('not-labelled', `has no label ${USE_LABEL}: "true"`);
   if (annotations[MIRROR_ANNOTATION] !== undefined)
-    return skip('mirror-pod', 'is the mirror of a static pod, which the API server must not change');
+    return skip('mirror-pod', 'is the mirror of a static pod, which must not be changed');
   if (annotations[INJECT] === 'disabled') return skip('disabled', `annotation ${INJECT} is disabled`);
   return undefined;
 }
@@ -112,7 +112,7 @@ function findMissingNetwork(pod: CheckedPod, { startup }: Settings): PodRefusal 
   if (startup !== 'require' || proxy === undefined) return undefined;
   return {
     reason: 'startup-without-network',
-    clause: `annotation ${ANNOTATION.startup} "require" can't hold with ${proxy} as a plain container: there is no network before it runs; write proceed, or make the proxy a native sidecar`,
+    clause: `annotation ${ANNOTATION.startup} "require" is not possible with ${proxy} as a plain container: there is no network before it runs; set proceed, or make the proxy a native sidecar`,
   };
 }
 

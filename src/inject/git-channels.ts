@@ -93,13 +93,13 @@ function isSurelyNotRoot({ securityContext }: Container, spec: PodSpec): boolean
 function findEnvObstacle(container: Container, env: readonly EnvVar[]): string | undefined {
   const count = env.findLast(({ name }) => name === COUNT);
   if (count === undefined) {
-    if ((container.envFrom ?? []).length > 0) return `its envFrom may bring a ${COUNT} that can't be seen`;
-    return isTaken(env, 0) ? `GIT_CONFIG_KEY_0 or GIT_CONFIG_VALUE_0 is there without a ${COUNT}` : undefined;
+    if ((container.envFrom ?? []).length > 0) return `its envFrom may set a ${COUNT} that can't be seen`;
+    return isTaken(env, 0) ? `GIT_CONFIG_KEY_0 or GIT_CONFIG_VALUE_0 is set without a ${COUNT}` : undefined;
   }
   if (isFrom(count)) return `its ${COUNT} comes from valueFrom`;
   if (!LITERAL_COUNT.test(count.value ?? '')) return `its ${COUNT} ${quote(count.value ?? '')} is not a number`;
   const index = Number(count.value);
-  return isTaken(env, index) ? `GIT_CONFIG_KEY_${index} or GIT_CONFIG_VALUE_${index} is taken` : undefined;
+  return isTaken(env, index) ? `GIT_CONFIG_KEY_${index} or GIT_CONFIG_VALUE_${index} is already set` : undefined;
 }
 
 function isFrom({ valueFrom }: EnvVar): boolean {

@@ -155,7 +155,7 @@ function fillDefaults(
   };
 }
 
-/** What only a later version, or only gateway mode, could do. */
+/** Refuses what needs gateway mode, or a later version. */
 function refuseByMode(values: GroupValues, pod: Source): Refusal | undefined {
   const gateway = values.mode === 'gateway';
   if (!gateway && (values.repositories !== undefined || values.access === 'read')) {
@@ -170,14 +170,11 @@ function refuseByMode(values: GroupValues, pod: Source): Refusal | undefined {
   return {
     reason: 'not-available',
     subject: 'pod',
-    message: `${pod.description}: annotation ${gateway ? ANNOTATION.mode : ANNOTATION.identities} asks for what this version does not offer yet; remove it: the pod is then served in helper mode with one identity`,
+    message: `${pod.description}: annotation ${gateway ? ANNOTATION.mode : ANNOTATION.identities} asks for what this version does not have yet; remove it, and the pod is served in helper mode with one identity`,
   };
 }
 
-function refuseWithoutIdentity(
-  key: 'clientId' | 'tenantId',
-  { serviceAccount, serviceAccountTarget }: Sources,
-): Refusal {
+function refuseWithoutIdentity(key: keyof Identity, { serviceAccount, serviceAccountTarget }: Sources): Refusal {
   const annotation = AZURE_ANNOTATION[key];
   return {
     reason: key === 'clientId' ? 'no-client-id' : 'no-tenant-id',
@@ -188,6 +185,6 @@ function refuseWithoutIdentity(
 
 function warnOfMisplaced({ subject, description, annotations }: Source): Warning[] {
   if (annotations[ANNOTATION.inject] === undefined) return [];
-  const message = `${description}: annotation ${ANNOTATION.inject} counts on pods, and as a label on namespaces; remove it here`;
+  const message = `${description}: annotation ${ANNOTATION.inject} has an effect on pods only, and as a label on namespaces; remove it here`;
   return [{ code: 'unknown-annotation', subject, message }];
 }

@@ -39,7 +39,7 @@ export interface AdmissionAnswer {
 
 export type Admit = (bytes: Buffer) => Promise<AdmissionAnswer>;
 
-/** The function that answers reviews. It never rejects: a defect of this program is an answer too, with status 500. */
+/** Creates the function that answers reviews. It never rejects: a defect of this program is answered with status 500. */
 export function createAdmission({ serviceAccounts, defaults, log, report }: AdmissionOptions): Admit {
   const decide = async ({ pod, namespace }: AdmissionRequest): Promise<Outcome> => {
     const candidate = examinePod(pod, namespace);
@@ -82,11 +82,11 @@ export function createAdmission({ serviceAccounts, defaults, log, report }: Admi
           });
       }
     } catch (error) {
-      log.error('a defect: the admission could not be answered', {
+      log.error('a defect: the admission could not be decided', {
         cause: describeError(error),
         stack: firstFrame(error),
       });
-      const message = `a defect of ado-git-identity kept it from answering: ${describeError(error)}`;
+      const message = `the pod could not be decided on because of a defect of ado-git-identity: ${describeError(error)}`;
       return answerFailure(log, { status: 500, reason: 'InternalError', result: 'failed', message });
     }
   };
@@ -118,7 +118,7 @@ function logOutcome(log: Logger, outcome: Outcome, result: AdmissionResult, requ
   switch (outcome.kind) {
     case 'injected': {
       const { clientId, tenantId } = outcome.status;
-      log.debug('the pod is injected', {
+      log.debug('pod injected', {
         ...fields,
         clientId,
         tenantId,

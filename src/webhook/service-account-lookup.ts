@@ -50,7 +50,7 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
       const { status, body } = await api.get(path, remaining);
       if (status === 404) return { state: 'missing' };
       const account = status === 200 ? readServiceAccount(body) : undefined;
-      if (account === undefined) return unavailable(`the Kubernetes API server answered its read with ${status}`);
+      if (account === undefined) return unavailable(`the Kubernetes API server answered with ${status}`);
       return { state: 'found', annotations: account.annotations };
     } catch (error) {
       return unavailable(describeError(error));
@@ -83,7 +83,7 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
     readLive: async (namespace, name) => {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<ServiceAccountLookup>((resolve) => {
-        const cause = `the Kubernetes API server did not answer its read within ${budgetMs / 1000} s`;
+        const cause = `the Kubernetes API server did not answer within ${budgetMs / 1000} s`;
         // An answer that has arrived, but was not read since other pods kept the thread busy, is not late.
         timer = setTimeout(() => setImmediate(() => resolve(unavailable(cause))), budgetMs);
       });

@@ -1,6 +1,6 @@
 /**
- * Whole pods in and out, as `inject` writes them: `test/golden/NAME.in.yaml` gives `NAME.out.yaml`, and what it says goes
- * to `NAME.messages.txt`. After a wanted change: UPDATE_GOLDEN=1 npx tap test/inject/golden.test.ts, and read the diff.
+ * Whole pods in and out: from `test/golden/NAME.in.yaml`, `inject` writes `NAME.out.yaml` and the messages in
+ * `NAME.messages.txt`. After an intended change: UPDATE_GOLDEN=1 npx tap test/inject/golden.test.ts, and read the diff.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,12 +19,13 @@ function parse(text: string): unknown {
 
 function hold(t: Test, file: string, text: string): void {
   if (process.env['UPDATE_GOLDEN'] !== undefined) writeFileSync(join(DIRECTORY, file), text);
-  t.equal(text, readFileSync(join(DIRECTORY, file), 'utf8'), `${file} is as it was agreed`);
+  t.equal(text, readFileSync(join(DIRECTORY, file), 'utf8'), `${file} is unchanged`);
 }
 
-void t.test('every file belongs to an input', (t) => {
-  const endings = ['in.yaml', 'messages.txt', 'out.yaml'];
-  t.strictSame(files, names.flatMap((name) => endings.map((ending) => `${name}.${ending}`)).sort());
+void t.test('each input has its output and messages, and there is nothing else', (t) => {
+  t.not(names.length, 0);
+  const expected = names.flatMap((name) => [`${name}.in.yaml`, `${name}.messages.txt`, `${name}.out.yaml`]);
+  t.strictSame(files, expected.sort());
   t.end();
 });
 

@@ -142,7 +142,7 @@ const pods: fc.Arbitrary<PodJson> = fc
 const OURS = new Set<string>([SIDECAR_CONTAINER, 'registry', ...Object.values(VOLUME)]);
 const OUR_ENV = /^GIT_CONFIG_(?:COUNT|SYSTEM|(?:KEY|VALUE)_\d+)$/;
 
-/** The pod without what is ours by name, lists that are empty left out: what is left must be the user's, in his order. */
+/** The pod without our items and without empty lists: the rest must be the user's, in the user's order. */
 function strip(pod: PodJson, original: PodJson): unknown {
   const withoutOurs = (value: unknown): unknown => {
     if (Array.isArray(value)) {
@@ -164,7 +164,7 @@ function strip(pod: PodJson, original: PodJson): unknown {
   return { spec: withoutOurs(pod.spec), labels, texts: Object.fromEntries(texts) };
 }
 
-/** The user's own entries of git's environment: nothing but the count may differ, by one. */
+/** The environment by container and variable. Of the user's own variables only the count may change, by one. */
 function gitEnvironment(pod: PodJson): Map<string, unknown> {
   const entries = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].flatMap((one) =>
     ((one['env'] ?? []) as Item[]).map(
@@ -180,7 +180,7 @@ void t.test('the patch applies, and nothing of the user is removed, changed or r
       fc.property(pods, (pod) => {
         const before = structuredClone(pod);
         const after = patched(pod);
-        assert.deepEqual(pod, before, 'the input is left alone');
+        assert.deepEqual(pod, before, 'the input is unchanged');
         assert.deepEqual(strip(after, pod), strip(pod, pod));
         const environment = gitEnvironment(after);
         for (const [key, value] of gitEnvironment(pod)) {
@@ -238,8 +238,8 @@ void t.test('our items follow a service account that changes between two passes'
 });
 
 /**
- * Lists as maps by name, since a second pass may leave ours at another place than a first would, without what is empty
- * and without the status, which remembers what was empty.
+ * Lists as maps by name, since a second pass may leave our items at other places than a first one would. Without empty
+ * values, and without the status, which says what was empty.
  */
 function byName(pod: PodJson): unknown {
   const convert = (value: unknown): unknown => {
@@ -259,47 +259,48 @@ function byName(pod: PodJson): unknown {
   return convert(pod);
 }
 
-/** The Azure workload identity webhook: what its versions do to each container, ours too. */
-function mutateAsAzure(pod: PodJson, version: '1.2' | '1.5' | '1.6.0' | '1.6.1'): PodJson {
+type AzureVersion = '1.2' | '1.5' | '1.6.0' | '1.6.1';
+
+/** Name and mount path of the volume that each version of the Azure workload identity webhook adds. */
+const AZURE_VOLUME: Readonly<Record<AzureVersion, readonly [string, string]>> = {
+  '1.2': ['azure-identity-token', '/var/run/secrets/azure/tokens'],
+  '1.5': ['azure-identity-token', '/var/run/secrets/azure/tokens'],
+  '1.6.0': ['azure-identity-token-wi', '/var/run/secrets/azure/wi/token'],
+  '1.6.1': ['azure-wi-token', '/var/run/secrets/azure/wi'],
+};
+
+/** What the Azure webhook and the API server do to a pod, and to each of its containers, ours too. */
+function mutateAsAzure(pod: PodJson, version: AzureVersion): PodJson {
   const result = structuredClone(pod);
-  const [volume, directory] = {
-    '1.2': ['azure-identity-token', '/var/run/secrets/azure/tokens'],
-    '1.5': ['azure-identity-token', '/var/run/secrets/azure/tokens'],
-    '1.6.0': ['azure-identity-token-wi', '/var/run/secrets/azure/wi/token'],
-    '1.6.1': ['azure-wi-token', '/var/run/secrets/azure/wi'],
-  }[version] as [string, string];
+  const [name, mountPath] = AZURE_VOLUME[version];
   for (const one of [...(result.spec.initContainers ?? []), ...result.spec.containers]) {
     const env = (one['env'] ??= []) as Item[];
-    for (const [key, value] of [
-      ['AZURE_CLIENT_ID', CLIENT_ID],
-      ['AZURE_FEDERATED_TOKEN_FILE', `${directory}/azure-identity-token`],
-    ] as const) {
-      if (!env.some((item) => item.name === key)) env.push({ name: key, value });
-    }
-    const mounts = (one['volumeMounts'] ??= []) as Item[];
-    if (!mounts.some((item) => item.name === volume))
-      mounts.push({ name: volume, mountPath: directory, readOnly: true });
+    addIfAbsent(env, { name: 'AZURE_CLIENT_ID', value: CLIENT_ID });
+    addIfAbsent(env, { name: 'AZURE_FEDERATED_TOKEN_FILE', value: `${mountPath}/azure-identity-token` });
+    addIfAbsent((one['volumeMounts'] ??= []) as Item[], { name, mountPath, readOnly: true });
     one['terminationMessagePath'] = '/dev/termination-log';
     one['terminationMessagePolicy'] = 'File';
     one['imagePullPolicy'] ??= 'IfNotPresent';
   }
   if (version === '1.2') for (const one of result.spec.initContainers ?? []) delete one['restartPolicy'];
-  const volumes = (result.spec.volumes ??= []);
-  if (!volumes.some((item) => item.name === volume))
-    volumes.push({ name: volume, projected: { defaultMode: 420, sources: [] } });
+  addIfAbsent((result.spec.volumes ??= []), { name, projected: { defaultMode: 420, sources: [] } });
   return result;
+}
+
+function addIfAbsent(items: Item[], item: Item): void {
+  if (!items.some(({ name }) => name === item.name)) items.push(item);
 }
 
 void t.test('with the Azure webhook before, after and between, our part is the same', (t) => {
   t.doesNotThrow(() =>
     fc.assert(
-      fc.property(pods, fc.constantFrom('1.2', '1.5', '1.6.0', '1.6.1'), (pod, version) => {
-        const alone = patched(pod);
+      fc.property(pods, fc.constantFrom<AzureVersion>('1.2', '1.5', '1.6.0', '1.6.1'), (pod, version) => {
+        const only = patched(pod);
         const before = patched(mutateAsAzure(pod, version));
         const between = patched(mutateAsAzure(patched(pod), version));
         const last = mutateAsAzure(patched(mutateAsAzure(pod, version)), version);
         for (const other of [before, between, patched(last)]) {
-          assert.deepEqual(ourPart(other), ourPart(alone));
+          assert.deepEqual(ourPart(other), ourPart(only));
           const again = inject(other);
           assert.ok(again.kind === 'injected' && again.patch.length === 0, 'another pass changes nothing');
         }
@@ -310,7 +311,7 @@ void t.test('with the Azure webhook before, after and between, our part is the s
   t.end();
 });
 
-/** What is ours: volumes, mounts, environment of git, and the sidecar without what others added to it. */
+/** Our volumes, mounts and variables, and the sidecar without what others added to it. */
 function ourPart(pod: PodJson): unknown {
   const own = (items: unknown, isOurs: (item: Item) => boolean): unknown => ((items ?? []) as Item[]).filter(isOurs);
   const [sidecar] = pod.spec.initContainers ?? [];

@@ -54,7 +54,7 @@ function injectSidecar(given: Case): Record<string, unknown> {
 
 const STATUS = { 'ado-git.workload.identity/status': '{}' };
 
-/** A pod for each reason, and what its message must name: the object, the field, the value, the mend. */
+/** A pod for each reason, and what its message must name: the object, the field, the value, the fix. */
 const REASONS: Readonly<
   Record<Exclude<Reason, 'namespace-not-enabled' | 'namespace-excluded'>, readonly [Case, RegExp]>
 > = {
@@ -85,7 +85,7 @@ const REASONS: Readonly<
   ],
   'not-available': [
     { annotations: { [ANNOTATION.mode]: 'gateway' } },
-    /annotation .*\/mode asks for what this version does not offer yet; remove it/,
+    /annotation .*\/mode asks for what this version does not have yet; remove it/,
   ],
   'name-taken': [{ spec: { volumes: [{ name: 'ado-git', emptyDir: {} }] } }, /spec\.volumes holds ado-git; rename it/],
   'path-taken': [
@@ -98,7 +98,7 @@ const REASONS: Readonly<
   ],
   'startup-without-network': [
     { annotations: { [ANNOTATION.startup]: 'require' }, spec: { containers: [{ name: 'istio-proxy' }] } },
-    /"require" can't hold with istio-proxy/,
+    /"require" is not possible with istio-proxy/,
   ],
   'settings-too-large': [
     {
@@ -138,7 +138,7 @@ void t.test('every reason is reached, and answered by its rule', (t) => {
     if (outcome.kind === 'skipped') {
       t.ok(
         SKIP_REASONS.some((one) => one === reason),
-        `${reason} is told silently`,
+        `${reason} is silent`,
       );
       continue;
     }
@@ -253,7 +253,7 @@ const VALUES: Readonly<Record<string, { readonly bad: readonly string[]; readonl
   [ANNOTATION.logLevel]: { bad: ['trace'], good: ['debug'] },
 };
 
-void t.test('a malformed value of the group is denied wherever it stands, a good one is taken', (t) => {
+void t.test('a malformed value of the group is denied on pod and service account, a good one is accepted', (t) => {
   t.strictSame(Object.keys(VALUES).sort(), Object.values(ANNOTATION).sort(), 'every annotation has its cases');
   for (const [annotation, { bad, good }] of Object.entries(VALUES)) {
     for (const value of bad) {
@@ -316,7 +316,7 @@ void t.test('unknown annotations of the group are named with the nearest known o
   t.strictSame(outcome.kind === 'injected' && outcome.warnings.map(({ message }) => message), [
     'pod shop/web-*: annotation ado-git.workload.identity/organisations is not known; did you mean ado-git.workload.identity/organizations?',
     'service account shop/default: annotation ado-git.workload.identity/client is not known; did you mean ado-git.workload.identity/client-id?',
-    'service account shop/default: annotation ado-git.workload.identity/inject counts on pods, and as a label on namespaces; remove it here',
+    'service account shop/default: annotation ado-git.workload.identity/inject has an effect on pods only, and as a label on namespaces; remove it here',
   ]);
   t.end();
 });
@@ -427,7 +427,7 @@ void t.test('what built-in admission and others add to the sidecar between two p
     restartPolicy: undefined,
     lifecycle: {},
   })) {
-    t.equal(isTouched({ ...after, [field]: value }), true, `${field} is put right`);
+    t.equal(isTouched({ ...after, [field]: value }), true, `${field} is restored`);
   }
   const outcome = inject({ annotations: STATUS, spec: { initContainers: [{ ...after, image: 'evil' }] }, defaults });
   const patch = outcome.kind === 'injected' ? outcome.patch : [];
@@ -454,7 +454,7 @@ void t.test('names and values of any length cost little and fill no message', (t
   t.end();
 });
 
-void t.test('a malformed value of the group is denied whatever else is amiss', (t) => {
+void t.test('a malformed value of the group is denied before any other cause', (t) => {
   const annotations = { [ANNOTATION.startup]: 'bogus' };
   for (const given of [
     { spec: { os: { name: 'windows' } } },

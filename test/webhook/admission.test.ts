@@ -146,7 +146,7 @@ void t.test('pods', async (t) => {
   t.notMatch(output(), /app:1/, 'no pod is logged');
 });
 
-void t.test('service accounts that are not to be had', async (t) => {
+void t.test('service accounts that can not be found or read', async (t) => {
   const cases: [string, ServiceAccountLookup, Record<string, string>, object][] = [
     ['missing, not asked', { state: 'missing' }, {}, { allowed: true, warnings: [/builder/] }],
     ['missing, asked', { state: 'missing' }, ASKS, { allowed: false, status: { code: 403, reason: 'Forbidden' } }],

@@ -192,10 +192,10 @@ void t.test('the cache answers what it can', async (t) => {
   const before = reads();
   server.misbehave({ delay: 50 });
   await Promise.all(Array.from({ length: 20 }, () => accounts.readLive('apps', 'new')));
-  t.equal(reads(), before + 1, 'those who ask at once share one read');
+  t.equal(reads(), before + 1, 'concurrent questions share one read');
 
   server.misbehave({ status: 500 });
-  t.match(await accounts.readLive('apps', 'new'), { state: 'unavailable', cause: /answered its read with 500/ });
+  t.match(await accounts.readLive('apps', 'new'), { state: 'unavailable', cause: /answered with 500/ });
   t.equal(accounts.findCached('apps', 'builder')?.state, 'found', 'the cache still answers');
 });
 
