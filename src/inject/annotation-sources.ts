@@ -7,7 +7,7 @@ import type { Refusal, RefusalReason, Subject, Warning } from './reasons.js';
 import { findNearest } from './suggest.js';
 
 type Key = keyof typeof ANNOTATION;
-export type ValueOf<R> = R extends Reader<infer T> ? T : never;
+type ValueOf<R> = R extends Reader<infer T> ? T : never;
 
 /** The values of the group's annotations that are present and well-formed. */
 export type GroupValues = { readonly [K in Key]?: ValueOf<(typeof READERS)[K]> };

@@ -36,7 +36,7 @@ function needsSystemFile(plans: Plans): boolean {
   return [...plans.values()].some(({ channels }) => channels.has('system'));
 }
 
-export interface Build {
+interface Build {
   readonly pod: CheckedPod;
   readonly settings: Settings;
   readonly defaults: Defaults;

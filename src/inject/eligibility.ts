@@ -26,13 +26,13 @@ import {
 import type { Settings } from './settings.js';
 import { isEarlierPass } from './status-annotation.js';
 
-type Texts = Readonly<Record<string, string>>;
+type TextMap = Readonly<Record<string, string>>;
 
 /**
- * Whether the pod is not meant to be injected. The webhook's configuration makes the API server ask the same; this is for
- * configurations that were changed, and for `inject` on files.
+ * Why the pod is not meant to be injected. The webhook's configuration makes the API server apply the same conditions. They
+ * are checked again here, since a configuration can be changed, and for `inject` on files.
  */
-export function decideToSkip(labels: Texts, annotations: Texts, description: string): Skipped | undefined {
+export function decideToSkip(labels: TextMap, annotations: TextMap, description: string): Skipped | undefined {
   const skip = (reason: SkipReason, clause: string): Skipped => ({
     kind: 'skipped',
     reason,
@@ -58,7 +58,7 @@ export function refusePod(pod: Source, { reason, clause }: PodRefusal): Refused 
   return refuse(pod, { reason, subject: 'pod', message: `${pod.description}: ${clause}` });
 }
 
-function chooseAnswer(reason: RefusalReason, annotations: Texts): Refused['answer'] {
+function chooseAnswer(reason: RefusalReason, annotations: TextMap): Refused['answer'] {
   if (isOneOf(PASSING_REASONS, reason)) return 'retry';
   if (isOneOf(DENIED_REASONS, reason)) return 'deny';
   if (annotations[INJECT] === 'enabled') return 'deny';

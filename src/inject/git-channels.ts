@@ -22,7 +22,7 @@ const SYSTEM = 'GIT_CONFIG_SYSTEM';
 const LITERAL_COUNT = /^(?:0|[1-9]\d{0,8})$/;
 
 /** A warning about one container; the clause follows the container's name. */
-export interface ChannelWarning {
+interface ChannelWarning {
   readonly code: WarningCode;
   readonly clause: string;
 }

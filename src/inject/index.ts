@@ -2,18 +2,9 @@
 export { keepAnnotations } from './annotation-sources.js';
 export { readResources } from './annotations.js';
 export { applyOperations, splitPointer } from './apply.js';
-export { type Candidate, examinePod } from './candidate.js';
-export {
-  completeInjection,
-  type Injected,
-  type InjectInput,
-  injectPod,
-  type Outcome,
-  type ServiceAccountLookup,
-} from './inject-pod.js';
+export { examinePod } from './candidate.js';
+export { completeInjection, injectPod, type Outcome, type ServiceAccountLookup } from './inject-pod.js';
 export { joinPointer, type Operation } from './patch.js';
-export { describePod } from './pod-shape.js';
 export * from './reasons.js';
 export { type Defaults, STANDARD_DEFAULTS } from './settings.js';
-export type { Status } from './status-annotation.js';
 export { uninjectPod } from './uninject.js';

@@ -21,7 +21,7 @@ export type ServiceAccountLookup =
   /** The read failed or was late; `cause` says which. */
   | { readonly state: 'unavailable'; readonly cause: string };
 
-export interface Injected {
+interface Injected {
   readonly kind: 'injected';
   /** RFC 6902; empty where an earlier pass left nothing to do. */
   readonly patch: readonly Operation[];
@@ -31,7 +31,7 @@ export interface Injected {
 
 export type Outcome = Injected | Skipped | Refused;
 
-export interface InjectInput {
+interface InjectInput {
   /** Raw JSON from outside, of any shape. */
   readonly pod: unknown;
   /** Namespace of the request: at creation, the pod's own is often empty. */

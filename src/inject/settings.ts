@@ -78,7 +78,7 @@ export interface Settings {
 }
 
 /** What the settings of one pod are resolved from. */
-export interface Sources {
+interface Sources {
   readonly pod: Source;
   readonly serviceAccount: Source;
   /** Arguments by which kubectl finds the service account: `serviceaccount NAME -n NAMESPACE`. */

@@ -23,7 +23,7 @@ import type { Defaults, Settings } from './settings.js';
 const NEVER = 2 ** 31 - 1;
 
 /** The sidecar as it is written. Quantities from an annotation may be numbers. */
-export type SidecarContainer = Omit<Plain<V1Container>, 'resources'> & { readonly resources: SidecarResources };
+type SidecarContainer = Omit<Plain<V1Container>, 'resources'> & { readonly resources: SidecarResources };
 
 /**
  * Builds the native sidecar.
@@ -100,8 +100,8 @@ function buildProbe(path: 'healthz' | 'startz', port: number, defaults: Defaults
 }
 
 /**
- * Where all containers have one user, the kubelet gives projected tokens to it with mode 0600; otherwise all may read them.
- * A sidecar with another user would change the mode of the user's own tokens. As root it still has no capability.
+ * If all containers run as one user, the kubelet lets only that user read projected tokens (mode 0600); otherwise all may.
+ * A sidecar with a user of its own would change the mode of the pod's other tokens. Even as root it has no capability.
  */
 function chooseUser(
   pod: CheckedPod,
