@@ -1,13 +1,12 @@
 /**
- * Azure DevOps' own rules for names.
- * Source: "Naming restrictions and conventions" of the Azure DevOps documentation, whose lists of forbidden characters
- * differ between its copies; only those that all of them name are refused here. PURE.
+ * Azure DevOps' own rules for names. Source: "Naming restrictions and conventions" in its documentation. The copies of that
+ * page differ in their lists of forbidden characters; only characters that all copies forbid are refused here. PURE.
  */
 import type { Reader } from '../values/readers.js';
 
 const ORGANIZATION = /^[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?$/i;
-// eslint-disable-next-line no-control-regex -- control characters are what the rule forbids
-const FORBIDDEN_IN_NAME = /[\u0000-\u001f\u007f-\u009f\ud800-\udfff\\/:*?"<>;#${},+=[\]|]/;
+/** Control characters, all characters outside the basic plane, and punctuation. */
+const FORBIDDEN_IN_NAME = /[\p{Cc}\p{Cs}\u{10000}-\u{10ffff}\\/:*?"<>;#${},+=[\]|]/u;
 const RESERVED_NAME =
   /^(?:app_(?:browsers|code|data|globalresources|localresources|themes|webresources)|bin|web(?:\.config)?|aux|con|nul|prn|server|signalr|defaultcollection|com(?:[1-9]|10)|lpt[1-9])$/i;
 const MAX_NAME_LENGTH = 64;
