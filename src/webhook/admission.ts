@@ -84,7 +84,7 @@ export function createAdmission({ serviceAccounts, defaults, log, report }: Admi
     } catch (error) {
       log.error('a defect: the admission could not be decided', {
         cause: describeError(error),
-        stack: firstFrame(error),
+        stack: findFirstFrame(error),
       });
       const message = `the pod could not be decided on because of a defect of ado-git-identity: ${describeError(error)}`;
       return answerFailure(log, { status: 500, reason: 'InternalError', result: 'failed', message });
@@ -97,7 +97,7 @@ function lacksIdentity(outcome: Outcome): boolean {
 }
 
 /** Why a request gets no review as its answer. */
-export interface Failure {
+interface Failure {
   /** Of HTTP. */
   readonly status: number;
   /** Of the `metav1.Status`, such as `BadRequest`. */
@@ -135,6 +135,6 @@ function logOutcome(log: Logger, outcome: Outcome, result: AdmissionResult, requ
 }
 
 /** Where in the code a defect is. For the log only, never shown to users. */
-function firstFrame(error: unknown): string | undefined {
+function findFirstFrame(error: unknown): string | undefined {
   return error instanceof Error ? error.stack?.split('\n', 2)[1]?.trim() : undefined;
 }
