@@ -428,7 +428,7 @@ void t.test('helm test uses a namespace that is served, and deletes everything i
 });
 
 void t.test('helm test creates a pod that strict clusters accept', async (t) => {
-  const about = { commonName: 'API server', days: 1, now: Date.now() };
+  const about = { commonName: 'API server', days: 1, now: epochMs(Date.now()) };
   const authority = await createAuthority(about);
   const certificate = await issueCertificate(authority, { ...about, dnsNames: [], ipAddresses: ['127.0.0.1'] });
   const injected = {

@@ -1,7 +1,8 @@
-/** A certificate with its private key: whether they fit, and from when to when they are valid. */
+/** A certificate with its private key: whether they fit, and when they are valid. */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { describeError, ProductError } from '../errors.js';
+import { type EpochMs, epochMs } from '../time.js';
 
 /** A certificate and its private key, PEM (`CERTIFICATE` and PKCS #8 `PRIVATE KEY`). */
 export interface KeyedCertificate {
@@ -15,11 +16,18 @@ export interface PairNames {
   readonly key: string;
 }
 
+/** When a certificate is valid. */
+export interface Validity {
+  readonly notBefore: EpochMs;
+  readonly notAfter: EpochMs;
+}
+
 /**
- * @returns the end of the certificate's validity, milliseconds since 1970.
- * @throws ProductError `certificate`, where a part can't be parsed or the key is not the certificate's; it names the part and what mends it.
+ * @returns when the certificate is valid.
+ * @throws ProductError `certificate`, where a part can't be parsed or the key is not the certificate's. The message
+ * names the part and says how to fix it.
  */
-export function checkPair(pair: KeyedCertificate, names: PairNames): number {
+export function checkPair(pair: KeyedCertificate, names: PairNames): Validity {
   const certificate = parse(`${names.certificate} holds no certificate in PEM form`, () => {
     return new X509Certificate(pair.certificatePem);
   });
@@ -30,20 +38,23 @@ export function checkPair(pair: KeyedCertificate, names: PairNames): number {
   if (!certificate.checkPrivateKey(key)) {
     throw new ProductError(
       'certificate',
-      `the key in ${names.key} does not belong to the certificate in ${names.certificate} (${certificate.subject.replaceAll('\n', ', ')}): give the key that the certificate was issued for; the server's own certificate stands first in its file`,
+      `the key in ${names.key} does not belong to the certificate in ${names.certificate} (${certificate.subject.replaceAll('\n', ', ')}): give the key that the certificate was issued for; the server's own certificate comes first in its file`,
     );
   }
   // OpenSSL refuses more than it parses: keys that are too short, a chain with a bad second block.
   parse(`${names.certificate} can't be served`, () =>
     createSecureContext({ cert: pair.certificatePem, key: pair.keyPem }),
   );
-  return Date.parse(certificate.validTo);
+  return describeValidity(certificate);
 }
 
-/** From when to when the first certificate of the PEM text is valid, milliseconds since 1970. */
-export function readValidity(certificatePem: string): { readonly notBefore: number; readonly notAfter: number } {
-  const { validFrom, validTo } = new X509Certificate(certificatePem);
-  return { notBefore: Date.parse(validFrom), notAfter: Date.parse(validTo) };
+/** When the first certificate of the PEM text is valid. */
+export function readValidity(certificatePem: string): Validity {
+  return describeValidity(new X509Certificate(certificatePem));
+}
+
+function describeValidity({ validFrom, validTo }: X509Certificate): Validity {
+  return { notBefore: epochMs(Date.parse(validFrom)), notAfter: epochMs(Date.parse(validTo)) };
 }
 
 function parse<T>(message: string, read: () => T): T {

@@ -1,11 +1,11 @@
-/** Says what stands in the way once, when it begins or changes, and once when it is over; not at every look. */
+/** Logs a problem once when it begins or changes, and once when it is resolved. */
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
 
 export interface ProblemLog {
-  /** @param sentence undefined where all is well with the topic. */
+  /** @param sentence undefined where there is no problem with the topic. */
   set(topic: string, sentence: string | undefined): void;
-  /** @returns what `act` resolves with, or undefined where it rejects, which is then a problem of the topic. */
+  /** @returns what `act` resolves with; undefined where it rejects, which is then the topic's problem. */
   attempt<T>(topic: string, act: () => Promise<T>): Promise<T | undefined>;
 }
 

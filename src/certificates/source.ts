@@ -5,9 +5,9 @@ import type { KeyedCertificate } from './pair.js';
 export interface CertificateSource {
   /** A pair that fits; never one that doesn't. */
   current(): KeyedCertificate;
-  /** Called with each further pair that fits. */
+  /** Called with each new pair that fits. */
   onChange(listener: (pair: KeyedCertificate) => void): void;
-  /** Called when a new pair came and did not fit; the one before stays. */
+  /** Called when a new pair does not fit; the previous one stays. */
   onRefusal(listener: (error: ProductError) => void): void;
   close(): void;
 }

@@ -1,19 +1,17 @@
-/** The caBundle of the webhook configuration: what API servers verify the webhook by. Read and patched by name alone. */
+/** The caBundle of the webhook configuration, by which API servers verify the webhook. Only read and patched by name. */
+import type { V1MutatingWebhook, V1ObjectMeta } from '@kubernetes/client-node';
 import { ProductError } from '../errors.js';
 import { API_TIMEOUT_MS, createRefusal, judgeWrite, type Written } from '../kubernetes/answer.js';
 import type { ObjectsApi } from '../kubernetes/client.js';
 import { WEBHOOK_ENTRY, WEBHOOK_NAME } from '../names.js';
-import { parseCertificates } from './managed/key-material.js';
+import { parseCertificates, type PemCertificates } from './pem.js';
+import type { Plain } from './plain.js';
 
-export interface Configuration {
+export interface Configuration extends PemCertificates {
   readonly uid: string;
   readonly resourceVersion: string;
-  /** PEM, as far as it is; empty where none is set. */
+  /** Decoded, which should give PEM; empty where none is set. */
   readonly caBundle: string;
-  /** The certificates in it, each as node writes it. */
-  readonly certificates: readonly string[];
-  /** Whether nothing else is in it. */
-  readonly isClean: boolean;
 }
 
 export interface CaBundle {
@@ -26,9 +24,16 @@ export interface CaBundle {
   write(read: Configuration, caBundle: string): Promise<Written>;
 }
 
+/** The fields that are read. */
 interface ConfigurationObject {
   readonly metadata: { readonly uid: string; readonly resourceVersion: string };
   readonly webhooks?: readonly { readonly name: string; readonly clientConfig: { readonly caBundle?: string } }[];
+}
+
+/** Of the list of webhooks a strategic merge changes the named one only, and of that one this field only. */
+interface ConfigurationPatch {
+  readonly metadata: Plain<Pick<V1ObjectMeta, 'resourceVersion'>>;
+  readonly webhooks: readonly Plain<Pick<V1MutatingWebhook, 'name' | 'clientConfig'>>[];
 }
 
 const PATH = `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${WEBHOOK_NAME}`;
@@ -46,18 +51,19 @@ export function createCaBundle(api: Pick<ObjectsApi, 'get' | 'patch'>): CaBundle
       if (last?.resourceVersion === resourceVersion) return last;
       const entry = webhooks?.find(({ name }) => name === WEBHOOK_ENTRY);
       if (entry === undefined) {
-        const mend = 'run helm upgrade again';
-        throw new ProductError('kubernetes-api', `${NAME} has no webhook ${WEBHOOK_ENTRY}; ${mend}`);
+        throw new ProductError('kubernetes-api', `${NAME} has no webhook ${WEBHOOK_ENTRY}; run helm upgrade again`);
       }
       const caBundle = Buffer.from(entry.clientConfig.caBundle ?? '', 'base64').toString();
       last = { uid, resourceVersion, caBundle, ...parseCertificates(caBundle) };
       return last;
     },
     write: async ({ resourceVersion }, caBundle) => {
-      // Of the list of webhooks a strategic merge touches the named one, and of it this field.
       const clientConfig = { caBundle: Buffer.from(caBundle).toString('base64') };
-      const body = { metadata: { resourceVersion }, webhooks: [{ name: WEBHOOK_ENTRY, clientConfig }] };
-      const answer = await api.patch(PATH, 'application/strategic-merge-patch+json', body, API_TIMEOUT_MS);
+      const patch: ConfigurationPatch = {
+        metadata: { resourceVersion },
+        webhooks: [{ name: WEBHOOK_ENTRY, clientConfig }],
+      };
+      const answer = await api.patch(PATH, 'application/strategic-merge-patch+json', patch, API_TIMEOUT_MS);
       return judgeWrite(answer, 'patch', NAME);
     },
   };

@@ -1,26 +1,27 @@
-/** `certs`: certificates with which the webhook runs on a development machine. */
+/** `certs`: certificates for a webhook that runs on a development machine. */
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createAuthority, issueCertificate } from '../certificates/authority.js';
 import { describeError, ProductError } from '../errors.js';
 import { PRODUCT, WEBHOOK_ENV, webhookHost } from '../names.js';
+import { epochMs } from '../time.js';
 import { parseFlags } from './arguments.js';
 import type { CommandIo } from './io.js';
 
 const DEFAULT_DIRECTORY = 'certs';
 const DAYS = 90;
-/** In the container network of Docker Desktop and Rancher Desktop, a cluster reaches its machine by this name. */
+/** Docker Desktop and Rancher Desktop: the name by which containers reach the machine that they run on. */
 const HOST_OF_CONTAINERS = 'host.docker.internal';
 
 export const CERTS_HELP = `Usage: ado-git-identity certs [flags]
 
 Makes a certificate authority and a server certificate for a webhook that runs on this machine:
-ca.crt, tls.crt and tls.key, valid for ${DAYS} days. Files of an earlier run are replaced, and a running webhook takes the
-new ones up by itself. The authority's key is not kept.
+ca.crt, tls.crt and tls.key, valid for ${DAYS} days. Files of an earlier run are replaced, and a running webhook loads the
+new ones by itself. The authority's key is not kept.
 
-      --directory DIR      where they are written (${DEFAULT_DIRECTORY})
+      --directory DIR      where the files are written (${DEFAULT_DIRECTORY})
 
-Exit code 0; 1 where the directory can't be written; 2 for a wrong command line.
+Exit code 0; 1 if the directory can't be written; 2 for a wrong command line.
 `;
 
 /** Runs `certs`; returns the exit code. */
@@ -31,8 +32,8 @@ export async function runCerts(argv: readonly string[], io: CommandIo): Promise<
   try {
     await writeCertificates(directory);
   } catch (error) {
-    const mend = 'choose another with --directory';
-    throw new ProductError('output', `${directory} can't be written: ${describeError(error)}; ${mend}`);
+    const fix = 'choose another directory with --directory';
+    throw new ProductError('output', `${directory} can't be written: ${describeError(error)}; ${fix}`);
   }
   io.stdout(
     `${join(directory, 'ca.crt')}, tls.crt and tls.key are valid for ${DAYS} days. Start the webhook with\n` +
@@ -43,7 +44,7 @@ export async function runCerts(argv: readonly string[], io: CommandIo): Promise<
 }
 
 async function writeCertificates(directory: string): Promise<void> {
-  const now = Date.now();
+  const now = epochMs(Date.now());
   const service = webhookHost(PRODUCT);
   const authority = await createAuthority({ commonName: `${PRODUCT} development`, days: DAYS, now });
   const server = await issueCertificate(authority, {
@@ -54,7 +55,7 @@ async function writeCertificates(directory: string): Promise<void> {
     now,
   });
   await mkdir(directory, { recursive: true });
-  // The key first: a webhook that reads in between finds a pair that does not fit, and asks again.
+  // The key first: a webhook that reads in between finds a pair that does not fit, and reads again.
   await writeFile(join(directory, 'tls.key'), server.keyPem, { mode: 0o600 });
   await chmod(join(directory, 'tls.key'), 0o600);
   await writeFile(join(directory, 'tls.crt'), server.certificatePem);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { issueCertificate } from '../certificates/authority.js';
 import { type AzureEmulator, startServiceAccountApi, TENANT_ID } from '../emulators/index.js';
 import { AZURE_ANNOTATION, PRODUCT, WEBHOOK_ENV, WEBHOOK_NAME, webhookHost } from '../names.js';
+import { epochMs } from '../time.js';
 
 /** The name under which the API server calls the webhook. */
 export const WEBHOOK_HOST = webhookHost(PRODUCT);
@@ -31,7 +32,7 @@ export async function prepareWebhookEnvironment(
     commonName: WEBHOOK_NAME,
     dnsNames: [WEBHOOK_HOST, 'localhost'],
     days: 1,
-    now: Date.now(),
+    now: epochMs(Date.now()),
   });
   const token = 'webhook';
   const api = await startServiceAccountApi({ certificate, token });

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { createAuthority, issueCertificate } from '../certificates/authority.js';
 import type { KeyedCertificate } from '../certificates/pair.js';
 import { DEFAULT_AUTHORITY_HOST, TOKEN_AUDIENCE } from '../names.js';
+import { epochMs } from '../time.js';
 import { createOrganizations } from './azure-devops/organizations.js';
 import { type Access, type AzureDevOpsEmulator, startAzureDevOpsEmulator } from './azure-devops/server.js';
 import { type EntraEmulator, type FederatedCredential, startEntraEmulator } from './entra/token-endpoint.js';
@@ -58,9 +59,14 @@ export async function startAzureEmulator({
   searchPath,
 }: AzureEmulatorOptions): Promise<AzureEmulator> {
   const now = Date.now;
-  const authority = await createAuthority({ commonName: 'demo authority', days: 1, now: now() });
+  const authority = await createAuthority({ commonName: 'demo authority', days: 1, now: epochMs(now()) });
   const dnsNames = ['dev.azure.com', '*.visualstudio.com', ENTRA_HOST, 'localhost', ...LOOK_ALIKES];
-  const certificate = await issueCertificate(authority, { commonName: 'stand-ins', dnsNames, days: 1, now: now() });
+  const certificate = await issueCertificate(authority, {
+    commonName: 'stand-ins',
+    dnsNames,
+    days: 1,
+    now: epochMs(now()),
+  });
   const authorityFile = join(directory, 'authority.pem');
   await writeFile(authorityFile, authority.certificatePem);
 

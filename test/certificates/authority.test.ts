@@ -1,3 +1,4 @@
+/** Certificates of an authority, as node and openssl read them. */
 import { execFileSync } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
@@ -9,9 +10,9 @@ import t from 'tap';
 import { createAuthority, issueCertificate } from '../../src/certificates/authority.js';
 import { readValidity } from '../../src/certificates/pair.js';
 import { ProductError } from '../../src/errors.js';
+import { addMs, DAY_MS, type EpochMs, epochMs, toEpochMs, toEpochSeconds } from '../../src/time.js';
 
-const DAY = 86_400_000;
-const now = Date.now();
+const now = epochMs(Date.now());
 const authority = await createAuthority({ commonName: 'test authority', days: 30, now });
 const leaf = await issueCertificate(authority, {
   commonName: 'localhost',
@@ -29,7 +30,7 @@ void t.test('the certificates say what they are for', (t) => {
   t.ok(server.checkIssued(root));
   t.ok(server.verify(root.publicKey));
   t.ok(server.checkPrivateKey(createPrivateKey(leaf.keyPem)));
-  t.same(server.keyUsage, ['1.3.6.1.5.5.7.3.1'], 'for TLS servers alone');
+  t.same(server.keyUsage, ['1.3.6.1.5.5.7.3.1'], 'for TLS servers only');
   t.equal(server.subject, 'CN=localhost');
   t.equal(server.checkHost('localhost'), 'localhost');
   t.equal(server.checkHost('contoso.visualstudio.com'), '*.visualstudio.com');
@@ -41,7 +42,7 @@ void t.test('the certificates say what they are for', (t) => {
   t.end();
 });
 
-void t.test('openssl takes them under its strict rules', async (t) => {
+void t.test('openssl accepts them under its strict rules', async (t) => {
   const directory = t.testdir({ 'ca.pem': authority.certificatePem, 'leaf.pem': leaf.certificatePem });
   const verify = (...options: string[]): string =>
     execFileSync('openssl', ['verify', '-x509_strict', '-CAfile', 'ca.pem', ...options, 'leaf.pem'], {
@@ -59,19 +60,19 @@ void t.test('openssl takes them under its strict rules', async (t) => {
   t.match(text, /Subject Key Identifier/);
   const other = await createAuthority({ commonName: 'test authority', days: 1, now });
   writeFileSync(join(directory, 'ca.pem'), other.certificatePem);
-  t.throws(() => verify(), 'another authority of the same name does not do');
+  t.throws(() => verify(), 'another authority of the same name is refused');
 });
 
-void t.test('validity', async (t) => {
+void t.test('the certificate ends no later than its authority', async (t) => {
   t.same(readValidity(leaf.certificatePem), {
-    notBefore: toSeconds(now - 5 * 60_000),
-    notAfter: toSeconds(now + 10 * DAY),
+    notBefore: toSeconds(addMs(now, -5 * 60_000)),
+    notAfter: toSeconds(addMs(now, 10 * DAY_MS)),
   });
   const long = await issueCertificate(authority, { commonName: 'x', dnsNames: ['x'], days: 31, now });
   t.equal(readValidity(long.certificatePem).notAfter, readValidity(authority.certificatePem).notAfter);
 });
 
-void t.test('what can not be issued', async (t) => {
+void t.test('names that are missing or too long are refused', async (t) => {
   const cases: [string, Parameters<typeof issueCertificate>[1], RegExp][] = [
     ['no names', { commonName: 'x', dnsNames: [], days: 1, now }, /at least one DNS name/],
     ['long common name', { commonName: 'x'.repeat(65), dnsNames: ['x'], days: 1, now }, /has 65 characters/],
@@ -83,7 +84,7 @@ void t.test('what can not be issued', async (t) => {
   await t.rejects(createAuthority({ commonName: '', days: 1, now }), ProductError);
 });
 
-void t.test('a TLS server answers with them, and only who trusts the authority listens', async (t) => {
+void t.test('a TLS client that trusts the authority accepts them, any other refuses', async (t) => {
   const server = createServer({ cert: leaf.certificatePem, key: leaf.keyPem }, (_request, response) =>
     response.end('hello'),
   );
@@ -109,6 +110,6 @@ void t.test('a TLS server answers with them, and only who trusts the authority l
 });
 
 /** Certificates count in whole seconds. */
-function toSeconds(time: number): number {
-  return Math.floor(time / 1000) * 1000;
+function toSeconds(moment: EpochMs): EpochMs {
+  return toEpochMs(toEpochSeconds(moment));
 }

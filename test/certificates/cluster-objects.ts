@@ -28,7 +28,7 @@ export interface ClusterObjects {
   readonly api: ObjectsApi;
   secret: Secret | undefined;
   readonly configuration: { metadata: Metadata; caBundle: string } | undefined;
-  /** The caBundle, PEM, as an API server saw it that is so far behind, milliseconds. */
+  /** The caBundle at an earlier moment, which is what lagging API servers have; PEM. */
   bundleAt(time: number): string;
   setBundle(pem: string): void;
   removeConfiguration(): void;
@@ -37,13 +37,28 @@ export interface ClusterObjects {
   damage(change: (data: Record<string, string>) => void): void;
   /** As the garbage collector does with objects whose owners are gone. */
   collectGarbage(): void;
-  /** `verb secret` or `verb configuration` that is answered with 403. */
+  /** Each `verb secret` or `verb configuration` in it is answered with 403. */
   readonly forbidden: Set<`${Verb} ${'secret' | 'configuration'}`>;
-  /** Each write that was tried, such as `patch secret 201`. */
+  /** Each attempted write with its status, such as `patch secret 201`. */
   readonly writes: string[];
   isAway: boolean;
-  /** Whether giving an object an owner takes the right to delete it (OwnerReferencesPermissionEnforcement). */
+  /** Whether only a client that may delete an object may give it an owner (OwnerReferencesPermissionEnforcement). */
   guardsOwners: boolean;
+}
+
+type AppliedSecret = Pick<Secret, 'type' | 'data'> & { metadata: Partial<Metadata> };
+
+function fail(status: number, message: string): ApiAnswer {
+  return { status, body: { kind: 'Status', code: status, message } };
+}
+
+/** Another field manager owns a value that this one would change. */
+function findConflict(current: Secret, applied: AppliedSecret, manager: string): ApiAnswer | undefined {
+  if (current.type !== applied.type) return fail(422, 'type: field is immutable');
+  if (current.appliedBy?.manager === manager) return undefined;
+  const isOther = (key: string): boolean => current.data[key] !== undefined && current.data[key] !== applied.data[key];
+  if (!Object.keys(applied.data).some(isOther)) return undefined;
+  return fail(409, `Apply failed: conflict with "${current.appliedBy?.manager ?? 'unknown'}"`);
 }
 
 export function createClusterObjects(now: () => number): ClusterObjects {
@@ -52,11 +67,6 @@ export function createClusterObjects(now: () => number): ClusterObjects {
   const history: { readonly time: number; readonly caBundle: string }[] = [];
   const next = (): string => String((version += 1));
   const copy = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
-  const fail = (status: number, message: string): ApiAnswer => ({
-    status,
-    body: { kind: 'Status', code: status, message },
-  });
-
   const setCaBundle = (caBundle: string): void => {
     if (configuration === undefined) throw new Error('no configuration');
     configuration.caBundle = caBundle;
@@ -102,39 +112,31 @@ export function createClusterObjects(now: () => number): ClusterObjects {
   const applySecret = (query: URLSearchParams, contentType: string, body: unknown): ApiAnswer => {
     const manager = query.get('fieldManager') ?? '';
     if (contentType !== 'application/apply-patch+yaml' || manager === '' || query.get('force') === 'true') {
-      return fail(400, `not the server-side apply that is meant: ${contentType} ${query.toString()}`);
+      return fail(400, `not a server-side apply without force: ${contentType} ${query.toString()}`);
     }
-    const applied = copy(body) as Pick<Secret, 'type' | 'data'> & { metadata: Partial<Metadata> };
-    const wrong = checkSecret(applied);
-    if (wrong !== undefined) return wrong;
-    const standing = objects.secret;
-    if (standing !== undefined) {
-      const isOther = (key: string): boolean =>
-        standing.data[key] !== undefined && standing.data[key] !== applied.data[key];
-      if (standing.type !== applied.type) return fail(422, 'type: field is immutable');
-      if (standing.appliedBy?.manager !== manager && Object.keys(applied.data).some(isOther)) {
-        return fail(409, `Apply failed: conflict with "${standing.appliedBy?.manager ?? 'unknown'}"`);
-      }
-    }
+    const applied = copy(body) as AppliedSecret;
+    const current = objects.secret;
+    const problem = checkSecret(applied) ?? (current && findConflict(current, applied, manager));
+    if (problem !== undefined) return problem;
     objects.secret = {
       type: applied.type,
-      data: { ...standing?.data, ...applied.data },
-      metadata: { ...applied.metadata, uid: standing?.metadata.uid ?? next(), resourceVersion: next() },
+      data: { ...current?.data, ...applied.data },
+      metadata: { ...applied.metadata, uid: current?.metadata.uid ?? next(), resourceVersion: next() },
       appliedBy: { manager, data: applied.data },
     };
-    return { status: standing === undefined ? 201 : 200, body: copy(objects.secret) };
+    return { status: current === undefined ? 201 : 200, body: copy(objects.secret) };
   };
 
   const putSecret = (body: unknown): ApiAnswer => {
-    const standing = objects.secret;
+    const current = objects.secret;
     const secret = copy(body) as Secret;
-    if (standing === undefined) return fail(404, 'not found');
-    if (secret.metadata.resourceVersion !== standing.metadata.resourceVersion) return fail(409, 'modified');
-    if (secret.type !== standing.type) return fail(422, 'type: field is immutable');
-    const wrong = checkSecret(secret);
-    if (wrong !== undefined) return wrong;
+    if (current === undefined) return fail(404, 'not found');
+    if (secret.metadata.resourceVersion !== current.metadata.resourceVersion) return fail(409, 'modified');
+    if (secret.type !== current.type) return fail(422, 'type: field is immutable');
+    const problem = checkSecret(secret);
+    if (problem !== undefined) return problem;
     const listOwners = ({ metadata }: Secret): string => JSON.stringify(metadata.ownerReferences ?? []);
-    if (objects.guardsOwners && listOwners(secret) !== listOwners(standing))
+    if (objects.guardsOwners && listOwners(secret) !== listOwners(current))
       return fail(403, 'cannot set an ownerRef on a resource you can not delete');
     objects.secret = { ...secret, metadata: { ...secret.metadata, resourceVersion: next() } };
     return { status: 200, body: copy(objects.secret) };

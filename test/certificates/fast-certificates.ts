@@ -1,83 +1,47 @@
-/** Real certificates from a few keys that are made once: hundreds of them in a test that is about when, not how. */
-import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
-import forge from 'node-forge';
-import type { AuthorityOptions } from '../../src/certificates/authority.js';
-import type { CertificateMaker } from '../../src/certificates/managed/actions.js';
+/** Real certificates from a few keys that are made once, for tests that need hundreds of them. */
+import { generateKeyPairSync } from 'node:crypto';
+import {
+  type AuthorityOptions,
+  createAuthority,
+  type GenerateKeys,
+  issueCertificate,
+  type IssueOptions,
+  type KeyPair,
+} from '../../src/certificates/authority.js';
 import type { KeyedCertificate } from '../../src/certificates/pair.js';
 
-const DAY = 86_400_000;
+const POOL: readonly KeyPair[] = Array.from({ length: 8 }, () => generateKeys(2048));
 
-/** As short as OpenSSL still serves, and so few that making them takes little. */
-const keys = Array.from({ length: 8 }, () => {
-  return generateKeyPairSync('rsa', {
-    modulusLength: 2048,
+/** @param bits length of the RSA key. */
+export function generateKeys(bits: number): KeyPair {
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', {
+    modulusLength: bits,
     publicKeyEncoding: { type: 'spki', format: 'pem' },
     privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
   });
-});
-
-/** forge's own arithmetic takes thirty times as long. */
-function signNatively(certificate: forge.pki.Certificate, keyPem: string): string {
-  const { tbsCertificate } = certificate as unknown as { readonly tbsCertificate: forge.asn1.Asn1 };
-  const bytes = Buffer.from(forge.asn1.toDer(tbsCertificate).getBytes(), 'binary');
-  return sign('sha256', bytes, keyPem).toString('binary');
+  return { publicKeyPem: publicKey, keyPem: privateKey };
 }
 
-export interface QuickMaker extends CertificateMaker {
-  /** How many keys it has given out. */
+export interface FastCertificates {
+  readonly generateKeys: GenerateKeys;
+  /** How many keys were taken from the pool. */
   readonly count: () => number;
-  /** An authority that another has issued. */
-  readonly createIntermediate: (issuer: KeyedCertificate, options: AuthorityOptions) => KeyedCertificate;
+  readonly createAuthority: (options: AuthorityOptions) => Promise<KeyedCertificate>;
+  readonly issueCertificate: (authority: KeyedCertificate, options: IssueOptions) => Promise<KeyedCertificate>;
 }
 
-export function createQuickMaker(): QuickMaker {
+/** Takes keys from the pool in turn. */
+export function createFastCertificates(): FastCertificates {
   let count = 0;
-
-  const issue = (
-    subject: string,
-    from: number,
-    to: number,
-    extensions: object[],
-    issuer?: KeyedCertificate,
-  ): KeyedCertificate => {
-    const pair = keys[count++ % keys.length];
-    if (pair === undefined) throw new Error('no keys');
-    const certificate = forge.pki.createCertificate();
-    certificate.publicKey = forge.pki.publicKeyFromPem(pair.publicKey);
-    certificate.serialNumber = `40${randomBytes(15).toString('hex')}`;
-    certificate.validity.notBefore = new Date(from);
-    certificate.validity.notAfter = new Date(to);
-    certificate.setSubject([{ name: 'commonName', value: subject }]);
-    const authority = issuer === undefined ? certificate : forge.pki.certificateFromPem(issuer.certificatePem);
-    certificate.setIssuer(authority.subject.attributes);
-    certificate.setExtensions([
-      ...extensions,
-      { name: 'subjectKeyIdentifier' },
-      { name: 'authorityKeyIdentifier', keyIdentifier: authority.generateSubjectKeyIdentifier().getBytes() },
-    ]);
-    const signer = { sign: () => signNatively(certificate, issuer?.keyPem ?? pair.privateKey) };
-    certificate.sign(signer as unknown as forge.pki.rsa.PrivateKey, forge.md.sha256.create());
-    return {
-      certificatePem: forge.pki.certificateToPem(certificate).replaceAll('\r\n', '\n'),
-      keyPem: pair.privateKey,
-    };
+  const takeKeys: GenerateKeys = () => {
+    const keys = POOL[count % POOL.length];
+    count += 1;
+    return keys === undefined ? Promise.reject(new Error('the pool is empty')) : Promise.resolve(keys);
   };
-
-  const isAuthority = [{ name: 'basicConstraints', critical: true, cA: true }];
   return {
+    generateKeys: takeKeys,
     count: () => count,
-    createAuthority: ({ commonName, days, now }) =>
-      Promise.resolve(issue(commonName, now, now + days * DAY, isAuthority)),
-    createIntermediate: (issuer, { commonName, days, now }) =>
-      issue(commonName, now, now + days * DAY, isAuthority, issuer),
-    issueCertificate: (authority, { commonName, dnsNames, days, now }) => {
-      const altNames = dnsNames.map((value) => ({ type: 2, value }));
-      const extensions = altNames.length === 0 ? [] : [{ name: 'subjectAltName', altNames }];
-      const end = Math.min(
-        now + days * DAY,
-        forge.pki.certificateFromPem(authority.certificatePem).validity.notAfter.getTime(),
-      );
-      return Promise.resolve(issue(commonName, now, end, extensions, authority));
-    },
+    createAuthority: (options) => createAuthority(options, takeKeys),
+    issueCertificate: (authority, options) => issueCertificate(authority, options, takeKeys),
   };
 }

@@ -1,53 +1,72 @@
-/** A cluster of webhook replicas whose time stands still but where a test moves it, and whose API servers lag behind one another. */
+/** A cluster of webhook replicas whose time moves only when a test moves it, and whose API servers lag behind one another. */
 import { X509Certificate } from 'node:crypto';
-import { parseCertificates } from '../../src/certificates/managed/key-material.js';
 import { createReconciler, type Reconciler } from '../../src/certificates/managed/reconcile.js';
 import type { KeyedCertificate } from '../../src/certificates/pair.js';
+import { parseCertificates } from '../../src/certificates/pem.js';
 import { createLogger } from '../../src/log.js';
 import { ROTATE_ANNOTATION } from '../../src/names.js';
+import { addMs, type EpochMs, epochMs, formatTime, SECOND_MS } from '../../src/time.js';
 import { type ClusterObjects, createClusterObjects, NAMESPACE } from './cluster-objects.js';
-import { createQuickMaker } from './fast-certificates.js';
+import { createFastCertificates } from './fast-certificates.js';
 
-export const SECOND = 1000;
-export const MINUTE = 60 * SECOND;
-export const HOUR = 60 * MINUTE;
-export const DAY = 24 * HOUR;
-export const START = Date.parse('2026-03-01T00:00:00Z');
+export const MINUTE_MS = 60 * SECOND_MS;
+export const HOUR_MS = 60 * MINUTE_MS;
+export const START = epochMs(Date.parse('2026-03-01T00:00:00Z'));
 export const SETTINGS = { caDays: 1825, leafDays: 90, overlapSeconds: 120 };
-export const OVERLAP = SETTINGS.overlapSeconds * SECOND;
-export const LOOK = 3 * SECOND;
+export const OVERLAP_MS = SETTINGS.overlapSeconds * SECOND_MS;
+/** From one pass of a replica to the next. */
+export const PASS_EVERY_MS = 3 * SECOND_MS;
+const SOON_MS = 400;
 
-export const maker = createQuickMaker();
+export const fastCertificates = createFastCertificates();
 
 export interface Replica {
   readonly name: string;
-  readonly looks: Reconciler;
+  readonly reconciler: Reconciler;
   readonly events: string[];
-  nextLook: number;
-  /** Cut off from the API server, and still reached by it. */
+  nextPass: EpochMs;
+  /** It can't reach the API server, but the API server can reach it. */
   isCutOff: boolean;
 }
 
-/** A cluster whose time stands still but in `run` and `jump`. */
-export class World {
-  now = START;
-  readonly objects: ClusterObjects = createClusterObjects(() => this.now);
-  readonly replicas: Replica[] = [];
-  readonly log: string[] = [];
-  /** What was seen to be wrong. */
-  readonly violations: string[] = [];
-  private names = 0;
+export interface SimulatedCluster {
+  readonly now: EpochMs;
+  readonly objects: ClusterObjects;
+  readonly replicas: Replica[];
+  readonly log: string[];
+  /** What `check` found wrong. */
+  readonly violations: string[];
+  /** The rotation that the Secret's annotation asks for. */
+  readonly annotation: string | undefined;
+  start(): Replica;
+  stop(replica: Replica): void;
+  /** Moves the time while replicas make their passes; checks before and after each pass. */
+  run(spanMs: number, lagsMs?: readonly number[]): Promise<void>;
+  jump(spanMs: number): void;
+  /** Whether each ready replica's certificate is verified by the caBundle that lagging API servers have. */
+  check(lagsMs: readonly number[]): void;
+  /** The certificates in the caBundle. */
+  bundle(): readonly string[];
+  /** The certificate that each replica serves. */
+  served(): readonly (string | undefined)[];
+}
 
-  constructor(readonly settings = SETTINGS) {}
+export function createSimulatedCluster(settings = SETTINGS): SimulatedCluster {
+  let now = START;
+  let started = 0;
+  const objects = createClusterObjects(() => now);
+  const replicas: Replica[] = [];
+  const log: string[] = [];
+  const violations: string[] = [];
 
-  start(): Replica {
-    this.names += 1;
-    const name = `webhook-${String(this.names)}`;
+  const start = (): Replica => {
+    started += 1;
+    const name = `webhook-${String(started)}`;
     const events: string[] = [];
-    const { api } = this.objects;
+    const { api } = objects;
     const reach = <T>(act: () => Promise<T>): Promise<T> =>
       replica.isCutOff ? Promise.reject(new Error('connect ETIMEDOUT')) : act();
-    const looks = createReconciler({
+    const reconciler = createReconciler({
       api: {
         get: (...args) => reach(() => api.get(...args)),
         put: (...args) => reach(() => api.put(...args)),
@@ -55,13 +74,13 @@ export class World {
       },
       namespace: NAMESPACE,
       podName: name,
-      settings: this.settings,
-      maker,
-      now: () => this.now,
+      settings,
+      generateKeys: fastCertificates.generateKeys,
+      now: () => now,
       log: createLogger(
         'info',
-        (line) => this.log.push(`${name} ${line}`),
-        () => this.now,
+        (line) => log.push(`${name} ${line}`),
+        () => now,
       ),
       observer: {
         rotated: (kind) => events.push(`rotated ${kind}`),
@@ -71,68 +90,78 @@ export class World {
       onChange: () => events.push('changed'),
       onRefusal: ({ message }) => events.push(`refused: ${message}`),
     });
-    const replica: Replica = { name, looks, events, nextLook: this.now, isCutOff: false };
-    this.replicas.push(replica);
+    const replica: Replica = { name, reconciler, events, nextPass: now, isCutOff: false };
+    replicas.push(replica);
     return replica;
-  }
+  };
 
-  stop(replica: Replica): void {
-    this.replicas.splice(this.replicas.indexOf(replica), 1);
-  }
-
-  /** Lets replicas look at their times; the checks are made before and after each look. */
-  async run(milliseconds: number, lags: readonly number[] = []): Promise<void> {
-    const end = this.now + milliseconds;
-    for (;;) {
-      const [replica] = [...this.replicas].sort((one, other) => one.nextLook - other.nextLook);
-      if (replica === undefined || replica.nextLook > end) break;
-      this.now = Math.max(this.now, replica.nextLook);
-      this.check(lags);
-      const outcome = await replica.looks.reconcile();
-      replica.nextLook = this.now + (outcome === 'soon' ? 400 : LOOK);
-      this.check(lags);
-    }
-    this.now = end;
-    this.check(lags);
-  }
-
-  jump(milliseconds: number): void {
-    this.now += milliseconds;
-    for (const replica of this.replicas) replica.nextLook = Math.max(replica.nextLook, this.now);
-  }
-
-  /** Each ready replica's certificate is verified by the caBundle as API servers see it that lag behind by so much. */
-  check(lags: readonly number[]): void {
-    for (const lag of lags) {
-      const bundle = this.objects.bundleAt(this.now - lag);
-      for (const { name, looks } of this.replicas) {
-        const pair = looks.current();
-        if (!looks.isReady() || pair === undefined) continue;
-        const at = `${new Date(this.now).toISOString()}, an API server ${String(lag / SECOND)} s behind: ${name}`;
-        if (!isVerified(pair.certificatePem, bundle)) this.violations.push(`${at} is not verified`);
-        else if (endOf(pair) <= this.now) this.violations.push(`${at} serves what has ended`);
+  const check = (lagsMs: readonly number[]): void => {
+    for (const lagMs of lagsMs) {
+      const bundle = objects.bundleAt(now - lagMs);
+      for (const { name, reconciler } of replicas) {
+        const pair = reconciler.current();
+        if (!reconciler.isReady() || pair === undefined) continue;
+        const prefix = `${formatTime(now)}, an API server ${String(lagMs / SECOND_MS)} s behind: ${name}`;
+        if (!isVerified(pair.certificatePem, bundle)) violations.push(`${prefix} is not verified`);
+        else if (endOf(pair) <= now) violations.push(`${prefix} serves an expired certificate`);
       }
     }
-  }
+  };
 
-  bundle(): readonly string[] {
-    return parseCertificates(this.objects.bundleAt(this.now)).certificates;
-  }
+  const run = async (spanMs: number, lagsMs: readonly number[] = []): Promise<void> => {
+    const end = addMs(now, spanMs);
+    for (;;) {
+      const [replica] = [...replicas].sort((one, other) => one.nextPass - other.nextPass);
+      if (replica === undefined || replica.nextPass > end) break;
+      now = epochMs(Math.max(now, replica.nextPass));
+      check(lagsMs);
+      const { requeue } = await replica.reconciler.reconcile();
+      replica.nextPass = addMs(now, requeue === 'soon' ? SOON_MS : PASS_EVERY_MS);
+      check(lagsMs);
+    }
+    now = end;
+    check(lagsMs);
+  };
 
-  served(): readonly (string | undefined)[] {
-    return this.replicas.map(({ looks }) => looks.current()?.certificatePem);
-  }
-
-  get annotation(): string | undefined {
-    return this.objects.secret?.metadata.annotations?.[ROTATE_ANNOTATION];
-  }
+  return {
+    get now() {
+      return now;
+    },
+    get annotation() {
+      return objects.secret?.metadata.annotations?.[ROTATE_ANNOTATION];
+    },
+    objects,
+    replicas,
+    log,
+    violations,
+    start,
+    stop: (replica) => void replicas.splice(replicas.indexOf(replica), 1),
+    run,
+    jump: (spanMs) => {
+      now = addMs(now, spanMs);
+      for (const replica of replicas) replica.nextPass = epochMs(Math.max(replica.nextPass, now));
+    },
+    check,
+    bundle: () => parseCertificates(objects.bundleAt(now)).certificates,
+    served: () => replicas.map(({ reconciler }) => reconciler.current()?.certificatePem),
+  };
 }
 
-const ends = new Map<string, number>();
+/** A cluster in which every API server has had the first authority for long. */
+export async function startSimulatedCluster(count: number, settings = SETTINGS): Promise<SimulatedCluster> {
+  const cluster = createSimulatedCluster(settings);
+  for (let index = 0; index < count; index += 1) cluster.start();
+  await cluster.run(10 * SECOND_MS, [0, SECOND_MS]);
+  cluster.jump(10 * MINUTE_MS);
+  await cluster.run(PASS_EVERY_MS, [0, OVERLAP_MS]);
+  return cluster;
+}
 
-/** Certificates are slow to parse, and there are many looks. */
-export function endOf({ certificatePem }: Pick<KeyedCertificate, 'certificatePem'>): number {
-  const end = ends.get(certificatePem) ?? Date.parse(new X509Certificate(certificatePem).validTo);
+const ends = new Map<string, EpochMs>();
+
+/** Kept, because certificates are slow to parse. */
+export function endOf({ certificatePem }: Pick<KeyedCertificate, 'certificatePem'>): EpochMs {
+  const end = ends.get(certificatePem) ?? epochMs(Date.parse(new X509Certificate(certificatePem).validTo));
   ends.set(certificatePem, end);
   return end;
 }
@@ -155,14 +184,4 @@ function isVerified(certificatePem: string, bundle: string): boolean {
 
 export function allSame(values: readonly unknown[]): boolean {
   return new Set(values).size === 1;
-}
-
-export async function startWorld(count: number, settings = SETTINGS): Promise<World> {
-  const world = new World(settings);
-  for (let index = 0; index < count; index += 1) world.start();
-  await world.run(10 * SECOND, [0, SECOND]);
-  // So long that every API server has the first authority.
-  world.jump(10 * MINUTE);
-  await world.run(LOOK, [0, OVERLAP]);
-  return world;
 }

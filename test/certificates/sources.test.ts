@@ -1,75 +1,82 @@
-/** Pairs that can't be served, what API servers would say of others, and those that are held back until they would be taken. */
-import { generateKeyPairSync } from 'node:crypto';
+/** Which pairs can be served, which of them API servers accept, and that the others are verified back. */
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import forge from 'node-forge';
 import t, { type Test } from 'tap';
+import type { KeyPair } from '../../src/certificates/authority.js';
 import { checkPair, type KeyedCertificate, readValidity } from '../../src/certificates/pair.js';
 import type { CertificateSource } from '../../src/certificates/source.js';
 import { createVerifiedSource } from '../../src/certificates/verified-source.js';
 import { verifyPair } from '../../src/certificates/verify.js';
 import { createLogger } from '../../src/log.js';
-import { createQuickMaker } from './fast-certificates.js';
+import { addMs, DAY_MS, type EpochMs, epochMs } from '../../src/time.js';
+import { createFastCertificates, generateKeys } from './fast-certificates.js';
 
+const IS_AUTHORITY = { name: 'basicConstraints', critical: true, cA: true };
 const HOST = 'webhook.test.svc';
-const maker = createQuickMaker();
-const now = Date.now();
-const options = { days: 1, now: now - 60_000 };
+const fastCertificates = createFastCertificates();
+const now = epochMs(Date.now());
+const options = { days: 1, now: addMs(now, -60_000) };
 const createAuthority = (commonName: string): Promise<KeyedCertificate> =>
-  maker.createAuthority({ ...options, commonName });
-const issue = (authority: KeyedCertificate, change: Partial<Parameters<typeof maker.issueCertificate>[1]> = {}) =>
-  maker.issueCertificate(authority, { ...options, commonName: HOST, dnsNames: [HOST], ...change });
+  fastCertificates.createAuthority({ ...options, commonName });
+const issue = (
+  authority: KeyedCertificate,
+  change: Partial<Parameters<typeof fastCertificates.issueCertificate>[1]> = {},
+) => fastCertificates.issueCertificate(authority, { ...options, commonName: HOST, dnsNames: [HOST], ...change });
 
 const root = await createAuthority('root');
 const other = await createAuthority('other');
 
-void t.test('a pair is judged as API servers judge it', async (t) => {
-  const intermediate = maker.createIntermediate(root, { ...options, commonName: 'intermediate' });
+void t.test('a pair is verified as API servers verify it', async (t) => {
+  const top = createOddCertificate({ commonName: 'top', extensions: [IS_AUTHORITY] });
+  const intermediate = createOddCertificate({ commonName: 'intermediate', extensions: [IS_AUTHORITY], issuer: top });
   const leaf = await issue(root);
   const below = await issue(intermediate);
   const chain = { ...below, certificatePem: below.certificatePem + intermediate.certificatePem };
   const cases: Record<string, { pair: KeyedCertificate; bundle: string; refusal?: RegExp }> = {
     'issued by an authority in the bundle': { pair: leaf, bundle: other.certificatePem + root.certificatePem },
     'issued by none of them': { pair: leaf, bundle: other.certificatePem, refusal: /caBundle/ },
-    'a chain to the root in the bundle': { pair: chain, bundle: root.certificatePem },
+    'a chain to the root in the bundle': { pair: chain, bundle: top.certificatePem },
     'an intermediate in the bundle, without its root': { pair: below, bundle: intermediate.certificatePem },
-    'its intermediate is missing': { pair: below, bundle: root.certificatePem, refusal: /caBundle/ },
+    'its intermediate is missing': { pair: below, bundle: top.certificatePem, refusal: /caBundle/ },
     'for another name': {
       pair: await issue(root, { dnsNames: ['other.svc'] }),
       bundle: root.certificatePem,
       refusal: /subject alternative names/,
     },
-    'with a common name alone': {
-      pair: await issue(root, { dnsNames: [] }),
+    'with a common name only': {
+      pair: createOddCertificate({ commonName: HOST, extensions: [], issuer: root }),
       bundle: root.certificatePem,
       refusal: /subject alternative names/,
     },
-    'that has ended': {
-      pair: await issue(root, { now: now - 2 * 86_400_000 }),
+    expired: {
+      pair: await issue(root, { now: addMs(now, -2 * DAY_MS) }),
       bundle: root.certificatePem,
       refusal: /expired/,
     },
     'nothing in the bundle': { pair: leaf, bundle: 'nonsense', refusal: /caBundle/ },
   };
   for (const [name, { pair, bundle, refusal }] of Object.entries(cases)) {
-    const verdict = verifyPair(pair, HOST, bundle);
-    if (refusal === undefined) await t.resolves(verdict, name);
-    else await t.rejects(verdict, { code: 'certificate', message: refusal }, name);
+    const verification = verifyPair(pair, HOST, bundle);
+    if (refusal === undefined) await t.resolves(verification, name);
+    else await t.rejects(verification, { code: 'certificate', message: refusal }, name);
   }
 });
 
-void t.test('a pair that OpenSSL would refuse to serve is refused before', async (t) => {
+void t.test('a pair that OpenSSL would refuse to serve is refused', async (t) => {
   const names = { certificate: 'tls.crt', key: 'tls.key' };
   const leaf = await issue(root);
-  t.equal(checkPair(leaf, names), readValidity(leaf.certificatePem).notAfter);
+  t.strictSame(checkPair(leaf, names), readValidity(leaf.certificatePem));
+  const weak = createOddCertificate({ commonName: 'weak', extensions: [], keys: generateKeys(512) });
   const broken = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
   const cases: Record<string, { pair: KeyedCertificate; message: RegExp }> = {
-    'a key that is too short': { pair: createWeakPair(), message: /^tls\.crt can't be served: .*too small/ },
+    'a key that is too short': { pair: weak, message: /^tls\.crt can't be served: .*too small/ },
     'a chain with a broken block': {
       pair: { ...leaf, certificatePem: leaf.certificatePem + broken },
       message: /^tls\.crt can't be served: /,
     },
     'a key of another certificate': {
-      pair: { ...leaf, keyPem: createWeakPair().keyPem },
+      pair: { ...leaf, keyPem: weak.keyPem },
       message: /^the key in tls\.key does not belong to the certificate in tls\.crt/,
     },
   };
@@ -77,29 +84,36 @@ void t.test('a pair that OpenSSL would refuse to serve is refused before', async
     t.throws(() => checkPair(pair, names), { code: 'certificate', message }, name);
 });
 
-function createWeakPair(): KeyedCertificate {
-  const { publicKey, privateKey } = generateKeyPairSync('rsa', {
-    modulusLength: 512,
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-  });
-  const certificate = forge.pki.createCertificate();
-  certificate.publicKey = forge.pki.publicKeyFromPem(publicKey);
-  certificate.serialNumber = '01';
-  certificate.validity.notAfter = new Date(now + 86_400_000);
-  certificate.setSubject([{ name: 'commonName', value: 'weak' }]);
-  certificate.setIssuer(certificate.subject.attributes);
-  certificate.sign(forge.pki.privateKeyFromPem(privateKey), forge.md.sha256.create());
-  return { certificatePem: forge.pki.certificateToPem(certificate), keyPem: privateKey };
+interface OddCertificate {
+  readonly commonName: string;
+  readonly extensions: object[];
+  /** Without one it is self-signed. */
+  readonly issuer?: KeyedCertificate;
+  readonly keys?: KeyPair;
 }
 
-/** A held source after its first look; the next are made one at a time. */
-async function hold(t: Test, first: KeyedCertificate) {
+/** A certificate that the product would not issue. */
+function createOddCertificate({ commonName, extensions, issuer, keys = generateKeys(2048) }: OddCertificate) {
+  const certificate = forge.pki.createCertificate();
+  certificate.publicKey = forge.pki.publicKeyFromPem(keys.publicKeyPem);
+  certificate.serialNumber = `40${randomBytes(15).toString('hex')}`;
+  certificate.validity.notBefore = new Date(options.now);
+  certificate.validity.notAfter = new Date(addMs(now, DAY_MS));
+  certificate.setSubject([{ name: 'commonName', value: commonName }]);
+  const authority = issuer === undefined ? certificate : forge.pki.certificateFromPem(issuer.certificatePem);
+  certificate.setIssuer(authority.subject.attributes);
+  certificate.setExtensions(extensions);
+  certificate.sign(forge.pki.privateKeyFromPem(issuer?.keyPem ?? keys.keyPem), forge.md.sha256.create());
+  return { certificatePem: forge.pki.certificateToPem(certificate), keyPem: keys.keyPem };
+}
+
+/** A verified source after its first pass; each further pass is made on demand. */
+async function startVerifiedSource(t: Test, first: KeyedCertificate) {
   let written = first;
   let bundle: string | undefined | Error = root.certificatePem;
-  let time = now;
-  let goOn = (): void => undefined;
-  let looks = 0;
+  let time: EpochMs = now;
+  let endSleep = (): void => undefined;
+  let passes = 0;
   const log: string[] = [];
   const bundleValid: boolean[] = [];
   const changes: KeyedCertificate[] = [];
@@ -109,15 +123,15 @@ async function hold(t: Test, first: KeyedCertificate) {
     onRefusal: () => undefined,
     close: () => undefined,
   };
-  const held = createVerifiedSource({
+  const verified = createVerifiedSource({
     source,
     readCaBundle: () => (bundle instanceof Error ? Promise.reject(bundle) : Promise.resolve(bundle)),
     verify: (pair, caBundle) => verifyPair(pair, HOST, caBundle),
     onVerified: (isValid) => bundleValid.push(isValid),
     now: () => time,
     sleep: () => {
-      looks += 1;
-      return new Promise((resolve) => (goOn = resolve));
+      passes += 1;
+      return new Promise((resolve) => (endSleep = resolve));
     },
     log: createLogger(
       'info',
@@ -125,31 +139,31 @@ async function hold(t: Test, first: KeyedCertificate) {
       () => time,
     ),
   });
-  held.onChange((pair) => changes.push(pair));
+  verified.onChange((pair) => changes.push(pair));
   while (bundleValid.length === 0) await sleepFor(1);
   t.teardown(() => {
-    held.close();
-    goOn();
+    verified.close();
+    endSleep();
   });
   return {
-    held,
+    verified,
     log,
     changes,
     write: (pair: KeyedCertificate) => (written = pair),
     setBundle: (text: string | undefined | Error) => (bundle = text),
-    setTime: (milliseconds: number) => (time = milliseconds),
-    /** A look that can't read the caBundle tells nothing of it. */
-    lookInVain: async (): Promise<void> => {
+    setTime: (moment: EpochMs) => (time = moment),
+    /** A pass that can't read the caBundle reports nothing about it. */
+    passWithoutBundle: async (): Promise<void> => {
       const { length } = bundleValid;
-      const seen = looks;
-      goOn();
-      while (looks === seen) await sleepFor(1);
+      const before = passes;
+      endSleep();
+      while (passes === before) await sleepFor(1);
       t.equal(bundleValid.length, length);
     },
     /** @returns whether the caBundle verified what is served then. */
-    look: async (): Promise<boolean | undefined> => {
+    pass: async (): Promise<boolean | undefined> => {
       const { length } = bundleValid;
-      goOn();
+      endSleep();
       while (bundleValid.length === length) await sleepFor(1);
       return bundleValid.at(-1);
     },
@@ -158,57 +172,57 @@ async function hold(t: Test, first: KeyedCertificate) {
 
 void t.test('the certificate is changed before the caBundle', async (t) => {
   const [before, after] = [await issue(root), await issue(other)];
-  const world = await hold(t, before);
-  t.ok(await world.look());
-  world.write(after);
-  t.ok(await world.look());
-  t.equal(world.held.current(), before, 'the one before is served on');
-  t.match(world.log.join(''), /a new certificate waits, and the one before it is served on/);
-  await world.look();
-  t.equal(world.log.length, 1, 'said once');
-  world.setBundle(root.certificatePem + other.certificatePem);
-  t.ok(await world.look());
-  t.equal(world.held.current(), after);
-  t.strictSame(world.changes, [after]);
+  const test = await startVerifiedSource(t, before);
+  t.ok(await test.pass());
+  test.write(after);
+  t.ok(await test.pass());
+  t.equal(test.verified.current(), before, 'the previous one is still served');
+  t.match(test.log.join(''), /a new certificate waits, the previous one is still served/);
+  await test.pass();
+  t.equal(test.log.length, 1, 'logged once');
+  test.setBundle(root.certificatePem + other.certificatePem);
+  t.ok(await test.pass());
+  t.equal(test.verified.current(), after);
+  t.strictSame(test.changes, [after]);
 });
 
 void t.test('the caBundle is changed before the certificate', async (t) => {
   const [before, after] = [await issue(root), await issue(other)];
-  const world = await hold(t, before);
-  world.setBundle(other.certificatePem);
-  t.notOk(await world.look(), 'what is served is not verified');
-  t.match(world.log.join(''), /"level":"error","message":"API servers refuse the certificate of this replica: /);
-  world.write(after);
-  t.ok(await world.look());
-  t.equal(world.held.current(), after);
-  t.match(world.log.at(-1), /certificate problem resolved/);
+  const test = await startVerifiedSource(t, before);
+  test.setBundle(other.certificatePem);
+  t.notOk(await test.pass(), 'what is served is not verified');
+  t.match(test.log.join(''), /"level":"error","message":"API servers refuse the certificate of this replica: /);
+  test.write(after);
+  t.ok(await test.pass());
+  t.equal(test.verified.current(), after);
+  t.match(test.log.at(-1), /certificate problem resolved/);
 });
 
-void t.test('neither is verified for a moment: the one that was is not given away', async (t) => {
+void t.test('neither is verified for a moment: the one that was stays', async (t) => {
   const [before, after] = [await issue(root), await issue(other)];
-  const world = await hold(t, before);
-  world.write(after);
-  world.setBundle((await createAuthority('a third')).certificatePem);
-  t.notOk(await world.look());
-  t.equal(world.held.current(), before);
-  world.setBundle(root.certificatePem);
-  t.ok(await world.look());
-  t.equal(world.held.current(), before);
+  const test = await startVerifiedSource(t, before);
+  test.write(after);
+  test.setBundle((await createAuthority('a third')).certificatePem);
+  t.notOk(await test.pass());
+  t.equal(test.verified.current(), before);
+  test.setBundle(root.certificatePem);
+  t.ok(await test.pass());
+  t.equal(test.verified.current(), before);
 });
 
-void t.test('the caBundle is not known', async (t) => {
+void t.test('the caBundle can not be read', async (t) => {
   const [before, after] = [await issue(root), await issue(root)];
-  const world = await hold(t, before);
-  world.setBundle(undefined);
-  world.write(after);
-  t.notOk(await world.look());
-  t.equal(world.held.current(), before, 'nothing is risked');
-  t.match(world.log.join(''), /has no caBundle/);
-  world.setBundle(new Error('connect ETIMEDOUT'));
-  await world.lookInVain();
-  t.equal(world.held.current(), before);
-  t.match(world.log.join(''), /connect ETIMEDOUT/);
-  world.setTime(now + 2 * 86_400_000);
-  await world.lookInVain();
-  t.equal(world.held.current(), after, 'what has ended is no better');
+  const test = await startVerifiedSource(t, before);
+  test.setBundle(undefined);
+  test.write(after);
+  t.notOk(await test.pass());
+  t.equal(test.verified.current(), before, 'the verified one stays');
+  t.match(test.log.join(''), /has no caBundle/);
+  test.setBundle(new Error('connect ETIMEDOUT'));
+  await test.passWithoutBundle();
+  t.equal(test.verified.current(), before);
+  t.match(test.log.join(''), /connect ETIMEDOUT/);
+  test.setTime(addMs(now, 2 * DAY_MS));
+  await test.passWithoutBundle();
+  t.equal(test.verified.current(), after, 'an expired one is no better');
 });

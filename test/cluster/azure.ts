@@ -14,6 +14,7 @@ import {
   startEntraEmulator,
 } from '../../src/emulators/index.js';
 import { TOKEN_AUDIENCE } from '../../src/names.js';
+import { epochMs } from '../../src/time.js';
 import type { Api } from './api.js';
 
 export const TENANT_ID = '7f3d1c52-9a0b-4e6d-8c21-5b1f0a9e4d37';
@@ -39,13 +40,13 @@ export interface Azure {
 export async function startAzure(api: Api, address: string): Promise<Azure> {
   const { issuer } = (await api.get('/.well-known/openid-configuration')) as { issuer: string };
   const keys = (await api.get('/openid/v1/jwks')) as JSONWebKeySet;
-  const authority = await createAuthority({ commonName: 'emulators', days: 1, now: Date.now() });
+  const authority = await createAuthority({ commonName: 'emulators', days: 1, now: epochMs(Date.now()) });
   const dnsNames = [ENTRA, 'dev.azure.com', '*.visualstudio.com', 'localhost'];
   const certificate = await issueCertificate(authority, {
     commonName: 'emulators',
     dnsNames,
     days: 1,
-    now: Date.now(),
+    now: epochMs(Date.now()),
   });
   const entra = await startEntraEmulator({
     certificate,

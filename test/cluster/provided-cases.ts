@@ -4,6 +4,7 @@ import type { Test } from 'tap';
 import { createAuthority, issueCertificate } from '../../src/certificates/authority.js';
 import type { KeyedCertificate } from '../../src/certificates/pair.js';
 import { webhookHost } from '../../src/names.js';
+import { epochMs } from '../../src/time.js';
 import { waitUntil } from '../support/wait.js';
 import type { Api } from './api.js';
 import type { Cluster } from './cluster.test.js';
@@ -27,7 +28,7 @@ export async function providedCases(t: Test, { api, azure }: Cluster): Promise<v
   const load = startLoad(api, NAMESPACE, PER_SECOND);
   // The Secret first, against the advice: the new certificate waits until the caBundle has both authorities.
   await publish(api, second);
-  await waitForLogs(api, 'a new certificate waits, and the one before it is served on');
+  await waitForLogs(api, 'a new certificate waits, the previous one is still served');
   const both = first.certificatePem + second.certificatePem;
   await install(azure, ...mode, '--set', `tls.provided.caBundle=${both}`);
   await waitForLogs(api, 'a new certificate is served');
@@ -42,12 +43,17 @@ export async function providedCases(t: Test, { api, azure }: Cluster): Promise<v
 }
 
 function createAuthorityNamed(commonName: string): Promise<KeyedCertificate> {
-  return createAuthority({ commonName, days: 1, now: Date.now() });
+  return createAuthority({ commonName, days: 1, now: epochMs(Date.now()) });
 }
 
 /** Puts a certificate of the authority into the Secret. */
 async function publish(api: Api, authority: KeyedCertificate): Promise<void> {
-  const options = { commonName: 'webhook', dnsNames: [webhookHost(SYSTEM_NAMESPACE)], days: 1, now: Date.now() };
+  const options = {
+    commonName: 'webhook',
+    dnsNames: [webhookHost(SYSTEM_NAMESPACE)],
+    days: 1,
+    now: epochMs(Date.now()),
+  };
   const { certificatePem, keyPem } = await issueCertificate(authority, options);
   await api.apply({
     apiVersion: 'v1',

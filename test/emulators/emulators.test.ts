@@ -21,8 +21,9 @@ import {
   translatePaths,
   writeVolume,
 } from '../../src/emulators/index.js';
+import { epochMs } from '../../src/time.js';
 
-const now = Date.now();
+const now = epochMs(Date.now());
 const TENANT = 'tenant';
 const TOKENS: Readonly<Record<string, AccessToken>> = {
   good: { clientId: 'writer', tenantId: TENANT, expiresAt: now + 3_600_000 },

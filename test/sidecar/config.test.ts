@@ -4,6 +4,7 @@ import { createAuthority } from '../../src/certificates/authority.js';
 import { ConfigurationError } from '../../src/errors.js';
 import { readPlace, readSidecarConfig } from '../../src/sidecar/config.js';
 import { bypassesProxy } from '../../src/sidecar/proxy.js';
+import { epochMs } from '../../src/time.js';
 import { readSettings } from '../../src/values/environment.js';
 import { CLIENT, TENANT } from '../support/sidecar-fixture.js';
 
@@ -23,7 +24,7 @@ void t.test('defaults and accepted values', async (t) => {
     proxy: undefined,
   });
   t.ok(Object.isFrozen(readSidecarConfig(MINIMAL)));
-  const { certificatePem } = await createAuthority({ commonName: 'a', days: 1, now: Date.now() });
+  const { certificatePem } = await createAuthority({ commonName: 'a', days: 1, now: epochMs(Date.now()) });
   const cases: [Record<string, string>, object][] = [
     [
       { ADO_GIT_AUTHORITY_HOST: ' https://login.microsoftonline.us/ ' },

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { createAuthority } from '../../src/certificates/authority.js';
 import { type Outage, startConnectProxy } from '../../src/emulators/index.js';
+import { epochMs } from '../../src/time.js';
 import {
   ask,
   CLIENT,
@@ -265,7 +266,7 @@ void t.test('a certificate that is not trusted, and authorities that come in a f
 
 void t.test('extra authorities leave those of NODE_EXTRA_CA_CERTS in force', async (t) => {
   const world = await makeWorld(t);
-  const stranger = await createAuthority({ commonName: 'stranger', days: 1, now: Date.now() });
+  const stranger = await createAuthority({ commonName: 'stranger', days: 1, now: epochMs(Date.now()) });
   const file = join(world.directory, '..', 'ca.crt');
   writeFileSync(file, world.authorityPem);
   world.start({

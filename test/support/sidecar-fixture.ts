@@ -18,6 +18,7 @@ import {
   type TokenIssuer,
 } from '../../src/emulators/index.js';
 import { credentialFileName, SIDECAR_NODE_FLAGS, SIDECAR_PROCESS_ENV, TOKEN_AUDIENCE } from '../../src/names.js';
+import { epochMs } from '../../src/time.js';
 import { plainNodeCommand } from './node-command.js';
 
 export const CLIENT = '11111111-2222-3333-4444-555555555555';
@@ -59,7 +60,7 @@ async function makeKeys(): Promise<{
   certificate: KeyedCertificate;
   cluster: TokenIssuer;
 }> {
-  const now = Date.now();
+  const now = epochMs(Date.now());
   const authority = await createAuthority({ commonName: 'test authority', days: 1, now });
   const leaf = { commonName: 'localhost', dnsNames: ['localhost'], days: 1, now };
   const certificate = await issueCertificate(authority, leaf);

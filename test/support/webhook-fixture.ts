@@ -5,6 +5,7 @@ import * as https from 'node:https';
 import { createAuthority, issueCertificate } from '../../src/certificates/authority.js';
 import type { KeyedCertificate } from '../../src/certificates/pair.js';
 import { AZURE_ANNOTATION, webhookHost } from '../../src/names.js';
+import { epochMs } from '../../src/time.js';
 
 export const CLIENT_ID = '11111111-2222-3333-4444-555555555555';
 export const TENANT_ID = '66666666-7777-8888-9999-aaaaaaaaaaaa';
@@ -23,7 +24,7 @@ export interface Pki {
 }
 
 export async function createPki(): Promise<Pki> {
-  const now = Date.now();
+  const now = epochMs(Date.now());
   const authority = await createAuthority({ commonName: 'test authority', days: 1, now });
   const dnsNames = ['localhost', webhookHost(NAMESPACE)];
   const issue = (commonName = 'webhook.test'): Promise<KeyedCertificate> =>

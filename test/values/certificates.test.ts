@@ -1,10 +1,11 @@
 /** Certificates in PEM form, as the webhook and the sidecar take them. */
 import t from 'tap';
 import { createAuthority } from '../../src/certificates/authority.js';
+import { epochMs } from '../../src/time.js';
 import { readCertificates } from '../../src/values/certificates.js';
 
 void t.test('certificates in PEM form', async (t) => {
-  const { certificatePem } = await createAuthority({ commonName: 'a', days: 1, now: Date.now() });
+  const { certificatePem } = await createAuthority({ commonName: 'a', days: 1, now: epochMs(Date.now()) });
   const cut = certificatePem.slice(0, certificatePem.length / 2);
   const good: Record<string, string> = {
     one: certificatePem,

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { createAuthority } from '../../src/certificates/authority.js';
 import { readOrganizationName } from '../../src/git/naming-rules.js';
+import { epochMs } from '../../src/time.js';
 import { readCertificates } from '../../src/values/certificates.js';
 import { readClientId, readTenantId } from '../../src/values/entra-ids.js';
 import { readNodeFlags, readObjectName, readUserId } from '../../src/values/kubernetes.js';
@@ -47,7 +48,7 @@ const flags = fc
   .map((items) => items.join('\t '));
 const numbers = fc.oneof(fc.integer().map(String), fc.nat(70_000).map(String), fc.stringMatching(/^0{0,3}\d{1,9}$/));
 
-const { certificatePem } = await createAuthority({ commonName: 'a', days: 1, now: Date.now() });
+const { certificatePem } = await createAuthority({ commonName: 'a', days: 1, now: epochMs(Date.now()) });
 
 const KINDS: Readonly<Record<string, Kind<unknown>>> = {
   origin: asKind(readOrigin, same, addresses),

@@ -1,61 +1,59 @@
-/** Makes what a step of `plan.ts` asks for: keys and certificates, and with them what is to stand in the Secret. */
+/** Executes an action of `plan.ts` as far as keys and certificates go: it makes the key material to write to the Secret. */
 import { WEBHOOK_NAME } from '../../names.js';
-import type { createAuthority, issueCertificate } from '../authority.js';
-import { type Authority, describeAuthority, describeLeaf, type KeyMaterial, type Leaf } from './key-material.js';
+import type { Now } from '../../time.js';
+import { createAuthority, type GenerateKeys, issueCertificate } from '../authority.js';
+import type { Authority, KeyMaterial, Leaf } from './key-material.js';
 import { type Action, promoteNext, replaceAuthority, type RotationSettings } from './plan.js';
+import { describeAuthority, describeLeaf } from './secret-data.js';
 
-/** Who makes keys and signs. */
-export interface CertificateMaker {
-  readonly createAuthority: typeof createAuthority;
-  readonly issueCertificate: typeof issueCertificate;
-}
-
-export interface StepOptions {
-  readonly maker: CertificateMaker;
+export interface ExecuteOptions {
+  readonly generateKeys: GenerateKeys;
   readonly settings: RotationSettings;
   readonly dnsNames: readonly string[];
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Now;
 }
 
-/** @returns undefined where nothing is to be written. */
-export async function execute(step: Action, options: StepOptions): Promise<KeyMaterial | undefined> {
-  switch (step.do) {
+/** @returns undefined where there is nothing to write. */
+export async function execute(action: Action, options: ExecuteOptions): Promise<KeyMaterial | undefined> {
+  switch (action.do) {
     case 'nothing':
     case 'wait':
       return undefined;
     case 'write':
-      return step.holding;
+      return action.material;
     case 'promote':
-      return promoteNext(step.holding);
+      return promoteNext(action.material);
     case 'issue':
-      return { ...step.holding, next: await issueLeaf(step.holding.authority, options) };
+      return { ...action.material, next: await issueLeaf(action.material.authority, options) };
     case 'replace': {
       const authority = await makeAuthority(options);
-      return replaceAuthority(step.holding, authority, await issueLeaf(authority, options));
+      return replaceAuthority(action.material, authority, await issueLeaf(authority, options));
     }
-    case 'make': {
-      const authority = step.authority ?? (await makeAuthority(options));
-      const fresh =
-        step.leaf !== undefined && step.authority !== undefined ? undefined : await issueLeaf(authority, options);
-      const leaf = step.leaf ?? fresh;
-      if (leaf === undefined) throw new TypeError('a step that makes certificates has made none');
-      return { authority, leaf, retiring: step.retiring, ...(step.leaf && fresh && { next: fresh }) };
-    }
+    case 'make':
+      return makeMaterial(action, options);
   }
 }
 
-/** Whether the step costs a key, a tenth of a second of a core or more. */
-export function needsKeys(step: Action): boolean {
-  return step.do === 'issue' || step.do === 'replace' || step.do === 'make';
+/** A leaf whose authority's key is lost stays in use, and the new authority issues the next one. */
+async function makeMaterial(
+  { authority: given, leaf, retiring }: Extract<Action, { readonly do: 'make' }>,
+  options: ExecuteOptions,
+): Promise<KeyMaterial> {
+  const authority = given ?? (await makeAuthority(options));
+  if (leaf === undefined) {
+    return { authority, leaf: await issueLeaf(authority, options), next: undefined, retiring };
+  }
+  const next = given === undefined ? await issueLeaf(authority, options) : undefined;
+  return { authority, leaf, next, retiring };
 }
 
-async function makeAuthority({ maker, settings, now }: StepOptions): Promise<Authority> {
-  const commonName = `${WEBHOOK_NAME} authority`;
-  return describeAuthority(await maker.createAuthority({ commonName, days: settings.caDays, now: now() }));
+async function makeAuthority({ generateKeys, settings, now }: ExecuteOptions): Promise<Authority> {
+  const options = { commonName: `${WEBHOOK_NAME} authority`, days: settings.caDays, now: now() };
+  return describeAuthority(await createAuthority(options, generateKeys));
 }
 
-async function issueLeaf(authority: Authority, { maker, settings, dnsNames, now }: StepOptions): Promise<Leaf> {
-  const options = { commonName: WEBHOOK_NAME, dnsNames, days: settings.leafDays, now: now() };
-  return describeLeaf(await maker.issueCertificate(authority, options), [authority.certificatePem], 'next');
+async function issueLeaf(authority: Authority, options: ExecuteOptions): Promise<Leaf> {
+  const { generateKeys, settings, dnsNames, now } = options;
+  const issue = { commonName: WEBHOOK_NAME, dnsNames, days: settings.leafDays, now: now() };
+  return describeLeaf(await issueCertificate(authority, issue, generateKeys), [authority.certificatePem], 'next');
 }

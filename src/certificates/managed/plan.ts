@@ -1,11 +1,12 @@
 /**
- * What to do next about the webhook's certificates, from what stands in the Secret, in the caBundle, in this replica's
- * memory, and the clock. Whoever calls it makes keys and writes objects.
+ * PURE. What to do next about the webhook's certificates, given the Secret, the caBundle, what this replica remembers, and
+ * the time. `actions.ts` makes keys and certificates, `reconcile.ts` writes objects.
  *
- * The rule that all of it serves: no certificate is served before every API server has the authority that verifies it,
- * and no authority leaves the caBundle while a certificate of it may be served somewhere.
+ * All of it serves one rule. No certificate is served before every API server has the authority that verifies it, and no
+ * authority leaves the caBundle while a certificate of it may be served somewhere.
  */
 import { X509Certificate } from 'node:crypto';
+import { addMs, DAY_MS, type EpochMs, epochMs } from '../../time.js';
 import {
   type Authority,
   type KeyMaterial,
@@ -14,6 +15,7 @@ import {
   type PartialKeyMaterial,
   type Retiring,
 } from './key-material.js';
+import { type ObservedBundle, trustedForMs } from './observed-bundle.js';
 
 export interface RotationSettings {
   readonly caDays: number;
@@ -22,190 +24,192 @@ export interface RotationSettings {
   readonly overlapSeconds: number;
 }
 
-export type SecretView =
-  | { readonly state: 'absent' }
-  | { readonly state: 'damaged'; readonly parts: PartialKeyMaterial }
-  | {
-      readonly state: 'sound';
-      readonly holding: KeyMaterial;
-      /** What the annotation asks for. */
-      readonly rotate?: 'leaf' | 'ca';
-      /** Whether it goes when the webhook configuration goes. */
-      readonly isOwned: boolean;
-    };
-
-export interface PlanInput {
-  /** Milliseconds since 1970. */
-  readonly now: number;
-  readonly settings: RotationSettings;
-  readonly secret: SecretView;
-  /** The last sound holding that this replica read or wrote. */
-  readonly lastGood?: KeyMaterial;
-  /** What this replica serves. */
-  readonly served?: Leaf;
-  /** The authorities in the caBundle as it was just read; undefined where it could not be, or there is no configuration. */
-  readonly bundle?: readonly string[];
-  readonly observed: ObservedBundle;
-  /** The next certificate as this replica knows it. */
-  readonly nextObserved?: { readonly certificatePem: string; readonly since: number; readonly isIssuedHere: boolean };
-  /** Since when this replica has found the Secret absent or damaged, milliseconds since 1970. */
-  readonly brokenSince?: number;
+export interface ValidSecret {
+  readonly state: 'valid';
+  readonly material: KeyMaterial;
+  /** What the annotation asks for. */
+  readonly rotate: 'leaf' | 'ca' | undefined;
+  /** Whether it is deleted together with the webhook configuration. */
+  readonly isOwned: boolean;
 }
 
-/** Since when each authority was in the caBundle whenever it was read, milliseconds since 1970. */
-export interface ObservedBundle {
-  readonly since: ReadonlyMap<string, number>;
-  readonly readAt: number;
+export type ObservedSecret =
+  { readonly state: 'absent' } | { readonly state: 'damaged'; readonly partial: PartialKeyMaterial } | ValidSecret;
+
+/** The next certificate as this replica knows it. */
+export interface ObservedNext {
+  readonly certificatePem: string;
+  readonly since: EpochMs;
+  readonly isIssuedHere: boolean;
+}
+
+/** What one replica knows beside the Secret. */
+export interface Knowledge {
+  /** The last valid key material that this replica read or wrote. */
+  readonly lastGood: KeyMaterial | undefined;
+  /** What this replica serves. */
+  readonly served: Leaf | undefined;
+  /** The authorities in the caBundle as just read; undefined where it could not be read or there is no configuration. */
+  readonly bundle: readonly string[] | undefined;
+  readonly observed: ObservedBundle;
+  readonly nextObserved: ObservedNext | undefined;
+  /** Since when this replica has found the Secret absent or damaged. */
+  readonly brokenSince: EpochMs | undefined;
+}
+
+export interface PlanInput extends Knowledge {
+  readonly now: EpochMs;
+  readonly settings: RotationSettings;
+  readonly secret: ObservedSecret;
 }
 
 export type Action =
   | { readonly do: 'nothing' }
-  /** Other replicas may know better. */
+  /** Another replica may know more. */
   | { readonly do: 'wait' }
   /** Write this, which needs no new keys. */
-  | { readonly do: 'write'; readonly why: 'restore' | 'keep' | 'retire' | 'own'; readonly holding: KeyMaterial }
+  | { readonly do: 'write'; readonly why: 'restore' | 'keep' | 'retire' | 'own'; readonly material: KeyMaterial }
   /** Make what is not given. */
   | {
       readonly do: 'make';
-      readonly authority?: Authority;
-      readonly leaf?: Leaf;
+      readonly authority: Authority | undefined;
+      readonly leaf: Leaf | undefined;
       readonly retiring: readonly Retiring[];
     }
   /** Issue the next certificate. */
-  | { readonly do: 'issue'; readonly holding: KeyMaterial }
-  /** Make a new authority and have it issue the next certificate. */
-  | { readonly do: 'replace'; readonly holding: KeyMaterial }
+  | { readonly do: 'issue'; readonly material: KeyMaterial }
+  /** Make a new authority, which issues the next certificate. */
+  | { readonly do: 'replace'; readonly material: KeyMaterial }
   /** Serve the next certificate, then write. */
-  | { readonly do: 'promote'; readonly holding: KeyMaterial };
+  | { readonly do: 'promote'; readonly material: KeyMaterial };
 
-const DAY = 86_400_000;
-/** Seen without a break for so long, an authority is taken for known to the API servers where nothing else can be served. */
+/** Where nothing better can be served, an authority counts as known to all API servers after this long in the caBundle. */
 export const FIRST_USE_MS = 2000;
-/** Between two reads of the caBundle that are further apart, anything may have happened. */
-const MAX_GAP_MS = 30_000;
-/** Whoever did not issue the next certificate leaves it to the one that did for so long. */
+/** Head start of the replica that issued the next certificate. */
 const ISSUER_FIRST_MS = 30_000;
-/** A replica that starts with a broken Secret leaves its repair for so long to those that remember what was in it. */
-export const GRACE_MS = 10_000;
+/** A new replica leaves the repair of a broken Secret for this long to replicas that remember its content. */
+const GRACE_MS = 10_000;
 
 const NOTHING: Action = { do: 'nothing' };
+const WAIT: Action = { do: 'wait' };
 
-export function plan(view: PlanInput): Action {
-  const { secret, lastGood } = view;
-  if (secret.state === 'sound') return decideSound(view, secret);
-  if (lastGood !== undefined) return { do: 'write', why: 'restore', holding: restore(view, lastGood) };
-  if (view.bundle === undefined) return { do: 'wait' };
-  const mayBeKnown = secret.state === 'damaged' || view.bundle.length > 0;
-  if (mayBeKnown && view.now - (view.brokenSince ?? view.now) < GRACE_MS) return { do: 'wait' };
-  return salvage(view, view.bundle, secret.state === 'damaged' ? secret.parts : undefined);
+export function plan(input: PlanInput): Action {
+  const { secret } = input;
+  if (secret.state !== 'valid') return planRepair(input, secret);
+  return keepServed(input, secret.material) ?? planRotation(input, secret) ?? planUpkeep(input, secret);
 }
 
-function decideSound(view: PlanInput, { holding, rotate, isOwned }: SecretView & { readonly state: 'sound' }): Action {
-  const { now, served } = view;
-  const authorities = listAuthorities(holding);
-  if (served !== undefined && !authorities.includes(served.authorityPem) && served.end > now) {
-    // Someone put an older or a foreign Secret in its place.
-    const retiring = [...holding.retiring, { certificatePem: served.authorityPem, until: served.end }];
-    return { do: 'write', why: 'keep', holding: { ...holding, retiring } };
-  }
-  const { authority, leaf, next } = holding;
-  if (rotate === 'ca' && leaf.authorityPem === authority.certificatePem) return { do: 'replace', holding };
+function planRepair(input: PlanInput, secret: Exclude<ObservedSecret, ValidSecret>): Action {
+  const { lastGood, bundle, now, brokenSince } = input;
+  // Without the configuration that owns it, a new Secret would stay after `helm uninstall`.
+  if (secret.state === 'absent' && bundle === undefined) return WAIT;
+  if (lastGood !== undefined) return { do: 'write', why: 'restore', material: restore(input, lastGood) };
+  if (bundle === undefined) return WAIT;
+  const mayBeRemembered = secret.state === 'damaged' || bundle.length > 0;
+  if (mayBeRemembered && now - (brokenSince ?? now) < GRACE_MS) return WAIT;
+  return salvage(input, bundle, secret.state === 'damaged' ? secret.partial : undefined);
+}
+
+/** Whether the action makes a key, which costs a tenth of a second of a core or more. */
+export function needsKeys(action: Action): boolean {
+  return action.do === 'issue' || action.do === 'replace' || action.do === 'make';
+}
+
+/** Where an older or unrelated Secret was put in place, the authority of what is served must stay in the caBundle. */
+function keepServed({ served, now }: PlanInput, material: KeyMaterial): Action | undefined {
+  if (served === undefined || served.notAfter <= now) return undefined;
+  if (listAuthorities(material).includes(served.authorityPem)) return undefined;
+  const retiring = [...material.retiring, { certificatePem: served.authorityPem, until: served.notAfter }];
+  return { do: 'write', why: 'keep', material: { ...material, retiring } };
+}
+
+function planRotation(input: PlanInput, { material, rotate }: ValidSecret): Action | undefined {
+  const { now, settings } = input;
+  const { authority, leaf, next } = material;
+  if (rotate === 'ca' && leaf.authorityPem === authority.certificatePem) return { do: 'replace', material };
   if (next !== undefined && !isDue(next, now)) {
-    if (isKnownEverywhere(view, next, leaf.end <= now)) return { do: 'promote', holding };
-  } else if (next !== undefined || rotate === 'leaf' || isDue(leaf, now)) {
-    const livesLongEnough = authority.end - now >= view.settings.leafDays * DAY;
-    return { do: livesLongEnough ? 'issue' : 'replace', holding };
+    return isKnownEverywhere(input, next, leaf.notAfter <= now) ? { do: 'promote', material } : undefined;
   }
-  const retiring = holding.retiring.filter(({ until }) => until > now);
-  if (retiring.length < holding.retiring.length)
-    return { do: 'write', why: 'retire', holding: { ...holding, retiring } };
-  return isOwned ? NOTHING : { do: 'write', why: 'own', holding };
+  if (next === undefined && rotate !== 'leaf' && !isDue(leaf, now)) return undefined;
+  const livesLongEnough = authority.notAfter - now >= settings.leafDays * DAY_MS;
+  return { do: livesLongEnough ? 'issue' : 'replace', material };
 }
 
-/** @param isUrgent what is served has ended: nobody is served by waiting longer. */
-function isKnownEverywhere({ nextObserved, ...view }: PlanInput, next: Leaf, isUrgent: boolean): boolean {
-  const overlap = isUrgent ? FIRST_USE_MS : view.settings.overlapSeconds * 1000;
-  if (trustedForMs(view, next) < overlap) return false;
+function planUpkeep({ now }: PlanInput, { material, isOwned }: ValidSecret): Action {
+  const retiring = material.retiring.filter(({ until }) => until > now);
+  if (retiring.length < material.retiring.length) {
+    return { do: 'write', why: 'retire', material: { ...material, retiring } };
+  }
+  return isOwned ? NOTHING : { do: 'write', why: 'own', material };
+}
+
+/** @param isUrgent what is in use has expired, so waiting longer helps no one. */
+function isKnownEverywhere(input: PlanInput, next: Leaf, isUrgent: boolean): boolean {
+  const { now, settings, nextObserved } = input;
+  const overlapMs = isUrgent ? FIRST_USE_MS : settings.overlapSeconds * 1000;
+  if (trustedForMs(input, next) < overlapMs) return false;
   if (nextObserved?.certificatePem !== next.certificatePem) return false;
-  return nextObserved.isIssuedHere || view.now - nextObserved.since >= overlap + ISSUER_FIRST_MS;
+  return nextObserved.isIssuedHere || now - nextObserved.since >= overlapMs + ISSUER_FIRST_MS;
 }
 
-/** A replica that was cut off may remember less than others made since: what they use stays in the caBundle. */
+/** A replica that was cut off may have missed newer authorities: what is in the caBundle stays there. */
 function restore({ now, settings, bundle = [] }: PlanInput, lastGood: KeyMaterial): KeyMaterial {
   const unknown = bundle.filter((pem) => !listAuthorities(lastGood).includes(pem));
   return { ...lastGood, retiring: [...lastGood.retiring, ...retireAll(unknown, now, settings)] };
 }
 
-/** What can still be used of a broken Secret; authorities that some replica's certificate may need stay in the caBundle. */
-function salvage({ now, settings }: PlanInput, bundle: readonly string[], parts?: PartialKeyMaterial): Action {
-  const lastsUntil = (pair: { readonly end: number } | undefined, time: number): boolean => (pair?.end ?? 0) >= time;
-  const authority = lastsUntil(parts?.authority, now + settings.leafDays * DAY) ? parts?.authority : undefined;
-  const leaf = lastsUntil(parts?.leaf, now) ? parts?.leaf : undefined;
-  const nextObserved = new Set([...(parts?.authorities ?? []), ...bundle]);
-  if (authority !== undefined) nextObserved.delete(authority.certificatePem);
-  const retiring = retireAll([...nextObserved], now, settings);
-  return { do: 'make', retiring, ...(authority !== undefined && { authority }), ...(leaf !== undefined && { leaf }) };
+/** What can still be used of a broken Secret. Authorities that some replica's certificate may need stay in the caBundle. */
+function salvage({ now, settings }: PlanInput, bundle: readonly string[], partial?: PartialKeyMaterial): Action {
+  const authority = ifValidAt(addMs(now, settings.leafDays * DAY_MS), partial?.authority);
+  const leaf = ifValidAt(now, partial?.leaf);
+  const others = new Set([...(partial?.authorities ?? []), ...bundle]);
+  if (authority !== undefined) others.delete(authority.certificatePem);
+  return { do: 'make', authority, leaf, retiring: retireAll([...others], now, settings) };
 }
 
-/** Until the longest time that anything of theirs may be served. */
-function retireAll(authorities: readonly string[], now: number, { leafDays }: RotationSettings): Retiring[] {
+function ifValidAt<T extends { readonly notAfter: EpochMs }>(time: EpochMs, pair: T | undefined): T | undefined {
+  return pair !== undefined && pair.notAfter >= time ? pair : undefined;
+}
+
+/** Until the latest time at which a certificate of theirs may be served. */
+function retireAll(authorities: readonly string[], now: EpochMs, { leafDays }: RotationSettings): Retiring[] {
   return authorities.flatMap((certificatePem) => {
     const certificate = new X509Certificate(certificatePem);
-    const until = Math.min(Date.parse(certificate.validTo), now + leafDays * DAY);
+    const until = epochMs(Math.min(Date.parse(certificate.validTo), addMs(now, leafDays * DAY_MS)));
     return certificate.ca && until > now ? [{ certificatePem, until }] : [];
   });
 }
 
-/** The holding after `replace`: the old authority stays until the last of what it issued has ended. */
-export function replaceAuthority(holding: KeyMaterial, authority: Authority, next: Leaf): KeyMaterial {
-  const until = Math.max(holding.leaf.end, holding.next?.end ?? 0);
-  const old = { certificatePem: holding.authority.certificatePem, until };
-  return { authority, leaf: holding.leaf, next, retiring: [...holding.retiring, old] };
+/** The key material after `replace`: the old authority stays until the last certificate of it has expired. */
+export function replaceAuthority(material: KeyMaterial, authority: Authority, next: Leaf): KeyMaterial {
+  const until = epochMs(Math.max(material.leaf.notAfter, material.next?.notAfter ?? 0));
+  const old = { certificatePem: material.authority.certificatePem, until };
+  return { authority, leaf: material.leaf, next, retiring: [...material.retiring, old] };
 }
 
-/** The holding after `promote`. */
+/** The key material after `promote`. */
 export function promoteNext({ authority, next, leaf, retiring }: KeyMaterial): KeyMaterial {
-  return { authority, leaf: next ?? leaf, retiring };
+  return { authority, leaf: next ?? leaf, next: undefined, retiring };
 }
 
 /**
- * What this replica serves from now on, given a sound holding. What stands in the Secret as in use was known everywhere
- * when it was put there; a replica checks with its own eyes all the same, as someone else may have put it there.
+ * What this replica serves from now on, given valid key material. The certificate in use was known everywhere when it
+ * was written. Each replica verifies this again: the Secret may come from a backup.
  */
 export function chooseLeaf(
-  view: Pick<PlanInput, 'now' | 'settings' | 'bundle' | 'observed' | 'served'>,
+  input: Pick<PlanInput, 'now' | 'settings' | 'bundle' | 'observed' | 'served'>,
   { leaf, next }: KeyMaterial,
 ): Leaf {
-  const { now, settings, served } = view;
-  if (served === undefined || served.end <= now) return leaf;
-  // Promoted here, and the Secret could not be written yet.
+  const { now, settings, served } = input;
+  if (served === undefined || served.notAfter <= now) return leaf;
+  // Promoted here, and not yet written to the Secret.
   if (served.certificatePem === next?.certificatePem) return served;
-  // Where API servers refuse what is served, nobody is served by waiting.
-  const overlap = trustedForMs(view, served) < 0 ? FIRST_USE_MS : settings.overlapSeconds * 1000;
-  return trustedForMs(view, leaf) >= overlap ? leaf : served;
-}
-
-/** How long the leaf's authority has been in the caBundle without a break, milliseconds; -1 where it is not in it now. */
-export function trustedForMs(
-  { now, bundle, observed: observed }: Pick<PlanInput, 'now' | 'bundle' | 'observed'>,
-  { authorityPem }: Leaf,
-): number {
-  const since = observed.since.get(authorityPem);
-  return bundle === undefined || since === undefined ? -1 : now - since;
-}
-
-/** @param bundle the authorities in the caBundle, read at `now`. */
-export function observeBundle(observed: ObservedBundle, bundle: readonly string[], now: number): ObservedBundle {
-  const gap = now - observed.readAt;
-  const isContinuous = gap >= 0 && gap <= MAX_GAP_MS;
-  const since = bundle.map((pem): [string, number] => [
-    pem,
-    (isContinuous ? observed.since.get(pem) : undefined) ?? now,
-  ]);
-  return { since: new Map(since), readAt: now };
+  // Where API servers refuse what is served, waiting longer helps no one.
+  const overlapMs = trustedForMs(input, served) < 0 ? FIRST_USE_MS : settings.overlapSeconds * 1000;
+  return trustedForMs(input, leaf) >= overlapMs ? leaf : served;
 }
 
 /** In the last third of its life. */
-function isDue({ start, end }: Leaf, now: number): boolean {
-  return end - now <= (end - start) / 3;
+function isDue({ notBefore, notAfter }: Leaf, now: EpochMs): boolean {
+  return notAfter - now <= (notAfter - notBefore) / 3;
 }

@@ -1,38 +1,30 @@
-/**
- * One look at the caBundle and at the Secret, and at most one step forward (`plan.ts` says which); the caBundle is put
- * back where it is not what it should be.
- */
+/** One pass of the reconciler: read both objects, plan, act on the Secret, repair the caBundle. */
 import { ProductError } from '../../errors.js';
 import type { ObjectsApi } from '../../kubernetes/client.js';
 import type { Logger } from '../../log.js';
-import { WEBHOOK_NAME, webhookHost } from '../../names.js';
+import { ROTATE_ANNOTATION, WEBHOOK_NAME, webhookHost } from '../../names.js';
+import type { Now } from '../../time.js';
+import type { GenerateKeys } from '../authority.js';
 import type { KeyedCertificate } from '../pair.js';
-import { createProblemLog } from '../problem-log.js';
-import { type Configuration, createCaBundle } from '../webhook-configuration.js';
-import { type CertificateMaker, execute, needsKeys } from './actions.js';
-import { type KeyMaterial, type Leaf, listAuthorities } from './key-material.js';
-import type { Action, ObservedBundle, PlanInput, RotationSettings } from './plan.js';
-import { chooseLeaf, FIRST_USE_MS, observeBundle, plan, trustedForMs } from './plan.js';
-import { createSecretStore, type SecretRead } from './secret-store.js';
-
-/** What of it becomes metrics. */
-export interface CertificateObserver {
-  /** This replica put a new certificate into use, from a new authority (`ca`) or the same (`leaf`). */
-  rotated(kind: 'leaf' | 'ca'): void;
-  /** Something that others had undone was put back. */
-  repaired(object: 'secret' | 'ca-bundle'): void;
-  /** After each look. */
-  reconciled(status: ManagedStatus): void;
-}
-
-export interface ManagedStatus {
-  /** End of the certificate that is served, milliseconds since 1970; undefined until there is one. */
-  readonly leafEnd?: number;
-  /** End of the authority that issues. */
-  readonly authorityEnd?: number;
-  /** Whether the caBundle was what it should be when it was last read. */
-  readonly isBundleValid: boolean;
-}
+import { createProblemLog, type ProblemLog } from '../problem-log.js';
+import { type CaBundle, type Configuration, createCaBundle } from '../webhook-configuration.js';
+import { execute } from './actions.js';
+import type { KeyMaterial } from './key-material.js';
+import { type Action, needsKeys, plan, type RotationSettings } from './plan.js';
+import { type CertificateObserver, describeDamage, reportWrite } from './report.js';
+import { createSecretStore, type SecretRead, type SecretStore } from './secret-store.js';
+import {
+  adopt,
+  INITIAL_STATE,
+  isBundleAsPlanned,
+  observe,
+  type ObservedConfiguration,
+  planBundle,
+  type ReconcilerState,
+  recordFailedWrite,
+  recordWrite,
+  serve,
+} from './state.js';
 
 export interface ReconcilerOptions {
   readonly api: ObjectsApi;
@@ -40,9 +32,8 @@ export interface ReconcilerOptions {
   readonly namespace: string;
   readonly podName: string;
   readonly settings: RotationSettings;
-  readonly maker: CertificateMaker;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
+  readonly generateKeys: GenerateKeys;
+  readonly now: Now;
   readonly log: Logger;
   readonly observer?: CertificateObserver;
   readonly onChange: (pair: KeyedCertificate) => void;
@@ -52,184 +43,169 @@ export interface ReconcilerOptions {
 
 export interface Reconciler {
   /**
-   * Never rejects: what goes wrong is logged, once for each change.
-   * @returns whether something has changed, so that the next look should come soon.
+   * Never rejects: a problem is logged once, when it begins or changes.
+   * @returns `soon` while something is under way, so that the next pass should come soon.
    */
-  reconcile(): Promise<'soon' | 'later'>;
+  reconcile(): Promise<{ readonly requeue: 'soon' | 'later' }>;
   /** Undefined until the first. */
   current(): KeyedCertificate | undefined;
-  /** Whether API servers could verify what is served, once. */
+  /** Whether API servers could verify what is served, at some time. */
   isReady(): boolean;
   /** The caBundle as it was last read, PEM; undefined where it never was. */
   caBundle(): string | undefined;
 }
 
-/** After keys were made for nothing, the write being refused, none are made for so long. */
-const KEYS_PAUSE_MS = 60_000;
+/** What a pass needs; the state is the only thing that changes. */
+interface Context extends Omit<ReconcilerOptions, 'api' | 'podName' | 'namespace'> {
+  readonly configurationObject: CaBundle;
+  readonly store: SecretStore;
+  readonly problems: ProblemLog;
+  readonly dnsNames: readonly string[];
+  readonly state: () => ReconcilerState;
+  readonly update: (next: ReconcilerState) => void;
+}
+
+/** Both objects as they were just read; undefined where they could not be. */
+interface Reading {
+  readonly configuration: ObservedConfiguration;
+  readonly secret: SecretRead | undefined;
+}
+
+type Outcome = KeyMaterial | 'lost' | undefined;
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {
-  const { api, namespace, podName, settings, maker, now, log, observer } = options;
+  const context = createContext(options);
+  const { problems, settings, now, observer, state, update } = context;
+
+  const reconcile: Reconciler['reconcile'] = async () => {
+    const reading = await read(context);
+    const { secret } = reading;
+    observeReading(context, reading);
+    const outcome =
+      secret && (await problems.attempt('write', async () => act(context, planNext(context, secret), reading, secret)));
+    const material = outcome === 'lost' ? undefined : (outcome ?? findMaterial(secret));
+    update(adopt(state(), material, settings, now()));
+    if (outcome !== 'lost') await repair(context, reading, material !== undefined);
+    const { isBundleValid, isReady, lastGood } = state();
+    observer?.reconciled({ isBundleValid, authorityEnd: lastGood?.authority.notAfter });
+    return { requeue: outcome !== undefined || !isReady ? 'soon' : 'later' };
+  };
+
+  return {
+    reconcile,
+    current: () => state().served,
+    isReady: () => state().isReady,
+    caBundle: () => state().caBundle,
+  };
+}
+
+function createContext({ api, namespace, podName, ...options }: ReconcilerOptions): Context {
   const host = webhookHost(namespace);
-  const dnsNames = [host, `${host}.cluster.local`, `${WEBHOOK_NAME}.${namespace}`];
-  const store = createSecretStore({ api, namespace, podName, dnsName: host });
-  const caBundleObject = createCaBundle(api);
-  const problems = createProblemLog(log);
-
-  let lastGood: KeyMaterial | undefined;
-  let served: Leaf | undefined;
-  let nextObserved: PlanInput['nextObserved'];
-  let brokenSince: number | undefined;
-  let observed: ObservedBundle = { since: new Map(), readAt: 0 };
-  let bundle: readonly string[] | undefined;
-  let caBundle: string | undefined;
-  let isBundleValid = false;
-  let isReady = false;
-  let refusal: { readonly error: Error; readonly until: number } | undefined;
-
-  const readConfiguration = async (): Promise<Configuration> => {
-    bundle = undefined;
-    const configuration = await caBundleObject.read();
-    if (configuration === undefined) {
-      isBundleValid = false;
-      const mend = 'it belongs to the chart: run helm upgrade again';
-      throw new ProductError('kubernetes-api', `there is no MutatingWebhookConfiguration ${WEBHOOK_NAME}; ${mend}`);
-    }
-    ({ caBundle, certificates: bundle } = configuration);
-    observed = observeBundle(observed, bundle, now());
-    return configuration;
+  let state = INITIAL_STATE;
+  return {
+    ...options,
+    configurationObject: createCaBundle(api),
+    store: createSecretStore({ api, namespace, podName, dnsName: host }),
+    problems: createProblemLog(options.log),
+    dnsNames: [host, `${host}.cluster.local`, `${WEBHOOK_NAME}.${namespace}`],
+    state: () => state,
+    update: (next) => {
+      const before = state.served;
+      state = next;
+      if (next.served !== undefined && next.served !== before) options.onChange(next.served);
+    },
   };
-
-  const readSecret = async (configuration: Configuration | undefined): Promise<SecretRead> => {
-    const secret = await store.read(configuration);
-    const { view, unknownRotation: value } = secret;
-    problems.set('owner', secret.ownerProblem);
-    problems.set('rotate', value && `the annotation rotate of ${store.name} is "${value}"; it takes leaf or ca`);
-    if (view.state === 'sound') {
-      brokenSince = undefined;
-      know(view.holding, false);
-    } else if (brokenSince === undefined) {
-      brokenSince = now();
-      if (served !== undefined) options.onRefusal(new ProductError('certificate', `${store.name} ${describe(secret)}`));
-    }
-    return secret;
-  };
-
-  const know = ({ next }: KeyMaterial, isIssuedHere: boolean): void => {
-    if (next === undefined || next.certificatePem === nextObserved?.certificatePem) return;
-    nextObserved = { certificatePem: next.certificatePem, since: now(), isIssuedHere };
-  };
-
-  const serve = (leaf: Leaf): void => {
-    if (leaf.certificatePem === served?.certificatePem) return;
-    served = leaf;
-    options.onChange(leaf);
-  };
-
-  /** @returns what was written to the Secret, undefined for nothing. */
-  const stepForward = async (
-    secret: SecretRead,
-    configuration?: Configuration,
-  ): Promise<KeyMaterial | 'lost' | undefined> => {
-    const view = { now: now(), settings, secret: secret.view, observed };
-    const step = plan({ ...view, ...dropUndefined({ lastGood, served, bundle, nextObserved, brokenSince }) });
-    if (refusal !== undefined && needsKeys(step) && now() < refusal.until) throw refusal.error;
-    // Created without its owner, the Secret would outlive `helm uninstall`.
-    if (secret.view.state === 'absent' && configuration === undefined) return undefined;
-    const holding = await execute(step, { maker, settings, dnsNames, now });
-    if (holding === undefined) return undefined;
-    if (step.do === 'promote') serve(holding.leaf);
-    const written = await store.write(secret, holding, configuration, step.do === 'promote').catch((error: unknown) => {
-      if (error instanceof Error) refusal = { error, until: now() + KEYS_PAUSE_MS };
-      throw error;
-    });
-    refusal = undefined;
-    if (written === 'lost') return 'lost';
-    if (needsKeys(step)) know(holding, true);
-    tell(step, secret, holding);
-    return holding;
-  };
-
-  const tell = (step: Action, secret: SecretRead, holding: KeyMaterial): void => {
-    const { length } = holding.retiring;
-    if (step.do === 'promote') {
-      const kind = step.holding.leaf.authorityPem === holding.leaf.authorityPem ? 'leaf' : 'ca';
-      observer?.rotated(kind);
-      log.info('a new certificate is in use', { rotation: kind, until: new Date(holding.leaf.end).toISOString() });
-    } else if (step.do === 'issue' || step.do === 'replace') {
-      log.info('a new certificate was issued; it is used once API servers can verify it', {
-        newAuthority: step.do === 'replace',
-      });
-    } else if (step.do === 'make' && secret.view.state === 'absent' && length === 0) {
-      log.info('the first certificates were made', { secret: store.name });
-    } else if (step.do === 'make' || (step.do === 'write' && (step.why === 'restore' || step.why === 'keep'))) {
-      observer?.repaired('secret');
-      log.warn(`${store.name} was repaired`, { it: describe(secret) });
-    }
-  };
-
-  /** @returns whether the caBundle was in step when it was read. */
-  const mendBundle = async (configuration: Configuration, holding: KeyMaterial | undefined): Promise<boolean> => {
-    const own = holding ?? lastGood;
-    if (own === undefined) return false;
-    const { certificates, isClean } = configuration;
-    // Without a sound Secret at hand nothing is taken away: other replicas may have added to it.
-    const authorities = [...listAuthorities(own), ...(holding === undefined ? certificates : [])];
-    // What is served must stay verifiable, whatever stands in the Secret now.
-    if (served !== undefined && served.end > now()) authorities.push(served.authorityPem);
-    const wanted = [...new Set(authorities)];
-    const isValid =
-      isClean && wanted.length === certificates.length && wanted.every((pem) => certificates.includes(pem));
-    if (isValid) return true;
-    const written = await caBundleObject.write(configuration, wanted.join(''));
-    if (written === 'written' && isReady && served !== undefined && !certificates.includes(served.authorityPem)) {
-      observer?.repaired('ca-bundle');
-      log.warn('the caBundle of the webhook configuration was undone, and has been put back');
-    }
-    return false;
-  };
-
-  const reconcile = async (): Promise<'soon' | 'later'> => {
-    // In this order: whoever adds an authority writes the Secret first. So a Secret that is read after the caBundle is
-    // never older, and the caBundle is never put back to what it was before.
-    const configuration = await problems.attempt('configuration', readConfiguration);
-    const secret = await problems.attempt('secret', () => readSecret(configuration));
-    const written = secret && (await problems.attempt('write', () => stepForward(secret, configuration)));
-    const standing = secret?.view.state === 'sound' ? secret.view.holding : undefined;
-    const holding = written === 'lost' ? undefined : (written ?? standing);
-    if (holding !== undefined) {
-      lastGood = holding;
-      serve(chooseLeaf({ now: now(), settings, observed: observed, ...dropUndefined({ bundle, served }) }, holding));
-    }
-    const view = { now: now(), observed, ...dropUndefined({ bundle }) };
-    isReady ||= served !== undefined && trustedForMs(view, served) >= FIRST_USE_MS;
-    if (configuration !== undefined && written !== 'lost') {
-      isBundleValid = (await problems.attempt('ca-bundle', () => mendBundle(configuration, holding))) ?? false;
-    }
-    observer?.reconciled({
-      isBundleValid,
-      ...(served !== undefined && { leafEnd: served.end }),
-      ...(lastGood !== undefined && { authorityEnd: lastGood.authority.end }),
-    });
-    return written !== undefined || !isReady ? 'soon' : 'later';
-  };
-
-  return { reconcile: reconcile, current: () => served, isReady: () => isReady, caBundle: () => caBundle };
 }
 
-/** How the Secret was found, as the end of a sentence about it. */
-function describe({ view }: SecretRead): string {
-  switch (view.state) {
-    case 'absent':
-      return 'was deleted';
-    case 'damaged':
-      return `was damaged: ${view.parts.problems.join('; ')}`;
-    case 'sound':
-      return 'was replaced with other certificates';
+/**
+ * The caBundle is read before the Secret, and whoever adds an authority writes the Secret first. So the Secret is never
+ * older than the caBundle, and no caBundle from before a rotation is restored.
+ */
+async function read({ configurationObject, store, problems }: Context): Promise<Reading> {
+  const configuration = await problems.attempt(
+    'configuration',
+    async () => (await configurationObject.read()) ?? 'absent',
+  );
+  if (configuration !== undefined) {
+    const fix = 'it belongs to the chart: run helm upgrade again';
+    const isAbsent = configuration === 'absent';
+    problems.set('absent', isAbsent ? `there is no MutatingWebhookConfiguration ${WEBHOOK_NAME}; ${fix}` : undefined);
   }
+  const secret = await problems.attempt('secret', () => store.read(findOwner(configuration)));
+  if (secret !== undefined) {
+    const { ownerProblem, unknownRotation: value } = secret;
+    problems.set('owner', ownerProblem);
+    const rotation =
+      value && `the annotation ${ROTATE_ANNOTATION} of ${store.name} is "${value}"; set it to leaf or ca`;
+    problems.set('rotate', rotation);
+  }
+  return { configuration, secret };
 }
 
-type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+function observeReading(context: Context, { configuration, secret }: Reading): void {
+  const { state, update, now, store, onRefusal } = context;
+  const wasBroken = state().brokenSince !== undefined;
+  update(observe(state(), configuration, secret?.observed, now()));
+  const { brokenSince, served } = state();
+  if (secret === undefined || wasBroken || brokenSince === undefined || served === undefined) return;
+  onRefusal(new ProductError('certificate', `${store.name} ${describeDamage(secret.observed)}`));
+}
 
-function dropUndefined<T extends object>(record: T): Defined<T> {
-  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as Defined<T>;
+/** @throws the error of the last write, where the action makes keys and it is too soon to make them again. */
+function planNext({ state, settings, now }: Context, { observed }: SecretRead): Action {
+  const action = plan({ ...state(), secret: observed, settings, now: now() });
+  const { failedWrite } = state();
+  if (failedWrite !== undefined && needsKeys(action) && now() < failedWrite.until) throw failedWrite.error;
+  return action;
+}
+
+/** @returns what was written to the Secret; undefined for nothing. */
+async function act(context: Context, action: Action, { configuration }: Reading, secret: SecretRead): Promise<Outcome> {
+  const { store, state, update, now, log, observer } = context;
+  const material = await execute(action, context);
+  if (material === undefined) return undefined;
+  const isPromotion = action.do === 'promote';
+  if (isPromotion) update(serve(state(), material.leaf));
+  const write = store.write(secret, material, findOwner(configuration), isPromotion);
+  const answer = await write.catch((error: unknown) => {
+    if (error instanceof Error) update(recordFailedWrite(state(), error, now()));
+    throw error;
+  });
+  const outcome = answer === 'lost' ? 'lost' : material;
+  update(recordWrite(state(), action, outcome, now()));
+  if (outcome === 'lost') return 'lost';
+  reportWrite({ action, material, secret: secret.observed, secretName: store.name }, log, observer);
+  return outcome;
+}
+
+/** @param isCurrent whether this replica knows what is in the Secret now. */
+async function repair(context: Context, { configuration }: Reading, isCurrent: boolean): Promise<void> {
+  const { problems, state, update } = context;
+  if (configuration === undefined || configuration === 'absent') return;
+  const isBundleValid = await problems.attempt('ca-bundle', () => repairBundle(context, configuration, isCurrent));
+  update({ ...state(), isBundleValid: isBundleValid ?? false });
+}
+
+/** @returns whether the caBundle was what it should be when it was read. */
+async function repairBundle(context: Context, configuration: Configuration, isCurrent: boolean): Promise<boolean> {
+  const { configurationObject, state, now, log, observer } = context;
+  const { certificates } = configuration;
+  const planned = planBundle(state(), certificates, isCurrent, now());
+  if (planned === undefined) return false;
+  if (isBundleAsPlanned(configuration, planned)) return true;
+  const written = await configurationObject.write(configuration, planned.join(''));
+  const { isReady, served } = state();
+  if (written === 'written' && isReady && served !== undefined && !certificates.includes(served.authorityPem)) {
+    observer?.repaired('ca-bundle');
+    log.warn('the caBundle of the webhook configuration was changed by others and has been restored');
+  }
+  return false;
+}
+
+function findOwner(configuration: ObservedConfiguration): Configuration | undefined {
+  return configuration === 'absent' ? undefined : configuration;
+}
+
+function findMaterial(secret: SecretRead | undefined): KeyMaterial | undefined {
+  return secret?.observed.state === 'valid' ? secret.observed.material : undefined;
 }

@@ -1,0 +1,67 @@
+/** What the log and the metrics learn of changes to the Secret. */
+import type { Logger } from '../../log.js';
+import { type EpochMs, formatTime } from '../../time.js';
+import type { KeyMaterial } from './key-material.js';
+import type { Action, ObservedSecret } from './plan.js';
+
+/** What becomes metrics. */
+export interface CertificateObserver {
+  /** This replica put a new certificate into use, from a new authority (`ca`) or the same (`leaf`). */
+  rotated(kind: 'leaf' | 'ca'): void;
+  /** An object that others had changed was restored. */
+  repaired(object: 'secret' | 'ca-bundle'): void;
+  /** After each pass. */
+  reconciled(status: ManagedStatus): void;
+}
+
+export interface ManagedStatus {
+  /** End of the authority that issues; undefined until there is one. */
+  readonly authorityEnd: EpochMs | undefined;
+  /** Whether the caBundle was what it should be when it was last read. */
+  readonly isBundleValid: boolean;
+}
+
+export interface SecretWrite {
+  readonly action: Action;
+  /** What was written. */
+  readonly material: KeyMaterial;
+  /** The Secret before. */
+  readonly secret: ObservedSecret;
+  readonly secretName: string;
+}
+
+/** Reports that an action was executed and its result written to the Secret. */
+export function reportWrite(write: SecretWrite, log: Logger, observer?: CertificateObserver): void {
+  const { action, material, secret, secretName } = write;
+  if (isRepair(write)) {
+    observer?.repaired('secret');
+    log.warn(`${secretName} was repaired`, { cause: `it ${describeDamage(secret)}` });
+  } else if (action.do === 'promote') {
+    const { leaf } = material;
+    const rotation = action.material.leaf.authorityPem === leaf.authorityPem ? 'leaf' : 'ca';
+    observer?.rotated(rotation);
+    log.info('a new certificate is in use', { rotation, until: formatTime(leaf.notAfter) });
+  } else if (action.do === 'issue' || action.do === 'replace') {
+    const newAuthority = action.do === 'replace';
+    log.info('a new certificate was issued; it is used once API servers can verify it', { newAuthority });
+  } else if (action.do === 'make') {
+    log.info('the first certificates were made', { secret: secretName });
+  }
+}
+
+function isRepair({ action, material, secret }: SecretWrite): boolean {
+  if (action.do === 'write') return action.why === 'restore' || action.why === 'keep';
+  return action.do === 'make' && (secret.state !== 'absent' || material.retiring.length > 0);
+}
+
+/** What happened to the Secret, as the end of a sentence about it. */
+export function describeDamage(secret: ObservedSecret): string {
+  switch (secret.state) {
+    case 'absent':
+      return 'was deleted';
+    case 'damaged':
+      return `was damaged: ${secret.partial.problems.join('; ')}`;
+    case 'valid':
+      return 'was replaced with other certificates';
+  }
+}
