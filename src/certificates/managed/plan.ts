@@ -128,7 +128,7 @@ function planRotation(input: PlanInput, { material, rotate }: ValidSecret): Acti
   const { authority, leaf, next } = material;
   if (rotate === 'ca' && leaf.authorityPem === authority.certificatePem) return { do: 'replace', material };
   if (next !== undefined && !isDue(next, now)) {
-    return isKnownEverywhere(input, next, leaf.notAfter <= now) ? { do: 'promote', material } : undefined;
+    return isKnownEverywhere(input, next, isUrgent(input, leaf)) ? { do: 'promote', material } : undefined;
   }
   if (next === undefined && rotate !== 'leaf' && !isDue(leaf, now)) return undefined;
   const livesLongEnough = authority.notAfter - now >= settings.leafDays * DAY_MS;
@@ -143,10 +143,14 @@ function planUpkeep({ now }: PlanInput, { material, isOwned }: ValidSecret): Act
   return isOwned ? NOTHING : { do: 'write', why: 'own', material };
 }
 
-/** @param isUrgent what is in use has expired, so waiting longer helps no one. */
-function isKnownEverywhere(input: PlanInput, next: Leaf, isUrgent: boolean): boolean {
+/** What is in use has expired, and so has what this replica serves: waiting longer helps no one. */
+function isUrgent({ served, now }: PlanInput, leaf: Leaf): boolean {
+  return leaf.notAfter <= now && (served === undefined || served.notAfter <= now);
+}
+
+function isKnownEverywhere(input: PlanInput, next: Leaf, isNeededNow: boolean): boolean {
   const { now, settings, nextObserved } = input;
-  const overlapMs = isUrgent ? FIRST_USE_MS : settings.overlapSeconds * 1000;
+  const overlapMs = isNeededNow ? FIRST_USE_MS : settings.overlapSeconds * 1000;
   if (trustedForMs(input, next) < overlapMs) return false;
   if (nextObserved?.certificatePem !== next.certificatePem) return false;
   return nextObserved.isIssuedHere || now - nextObserved.since >= overlapMs + ISSUER_FIRST_MS;
@@ -198,15 +202,18 @@ export function promoteNext({ authority, next, leaf, retiring }: KeyMaterial): K
  */
 export function chooseLeaf(
   input: Pick<PlanInput, 'now' | 'settings' | 'bundle' | 'observed' | 'served'>,
-  { leaf, next }: KeyMaterial,
+  material: KeyMaterial,
 ): Leaf {
   const { now, settings, served } = input;
+  const { leaf, next } = material;
   if (served === undefined || served.notAfter <= now) return leaf;
   // Promoted here, and not yet written to the Secret.
   if (served.certificatePem === next?.certificatePem) return served;
   // Where API servers refuse what is served, waiting longer helps no one.
-  const overlapMs = trustedForMs(input, served) < 0 ? FIRST_USE_MS : settings.overlapSeconds * 1000;
-  return trustedForMs(input, leaf) >= overlapMs ? leaf : served;
+  if (trustedForMs(input, served) < 0) return trustedForMs(input, leaf) >= FIRST_USE_MS ? leaf : served;
+  // Other replicas may serve it too: first its authority must be in the Secret, and so stay in the caBundle.
+  if (!listAuthorities(material).includes(served.authorityPem)) return served;
+  return trustedForMs(input, leaf) >= settings.overlapSeconds * 1000 ? leaf : served;
 }
 
 /** In the last third of its life. */

@@ -10,11 +10,12 @@ import { createProblemLog, type ProblemLog } from '../problem-log.js';
 import { type CaBundle, type Configuration, createCaBundle } from '../webhook-configuration.js';
 import { execute } from './actions.js';
 import type { KeyMaterial } from './key-material.js';
-import { type Action, needsKeys, plan, type RotationSettings } from './plan.js';
+import { type Action, plan, type RotationSettings } from './plan.js';
 import { type CertificateObserver, describeDamage, reportWrite } from './report.js';
 import { createSecretStore, type SecretRead, type SecretStore } from './secret-store.js';
 import {
   adopt,
+  findPause,
   INITIAL_STATE,
   isBundleAsPlanned,
   observe,
@@ -154,8 +155,8 @@ function observeReading(context: Context, { configuration, secret }: Reading): v
 /** @throws the error of the last write, where the action makes keys and it is too soon to make them again. */
 function planNext({ state, settings, now }: Context, { observed }: SecretRead): Action {
   const action = plan({ ...state(), secret: observed, settings, now: now() });
-  const { failedWrite } = state();
-  if (failedWrite !== undefined && needsKeys(action) && now() < failedWrite.until) throw failedWrite.error;
+  const pause = findPause(state(), action, now());
+  if (pause !== undefined) throw pause;
   return action;
 }
 

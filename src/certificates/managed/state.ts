@@ -2,7 +2,7 @@
  * PURE. What one replica remembers from one pass of the reconciler to the next, and how it changes. `plan.ts` decides from
  * it what to do.
  */
-import { addMs, type EpochMs } from '../../time.js';
+import type { EpochMs } from '../../time.js';
 import type { Configuration } from '../webhook-configuration.js';
 import { type KeyMaterial, type Leaf, listAuthorities } from './key-material.js';
 import { NOTHING_OBSERVED, observeBundle, trustedForMs } from './observed-bundle.js';
@@ -23,8 +23,8 @@ export interface ReconcilerState extends Knowledge {
   readonly isBundleValid: boolean;
   /** Whether API servers could verify what is served, at some time; it stays true. */
   readonly isReady: boolean;
-  /** The last write to the Secret, where it was refused. No keys are made before `until`. */
-  readonly failedWrite: { readonly error: Error; readonly until: EpochMs } | undefined;
+  /** The last write to the Secret, where it was refused. */
+  readonly failedWrite: { readonly error: Error; readonly at: EpochMs } | undefined;
 }
 
 /** The webhook configuration as it was read; undefined where it could not be. */
@@ -69,7 +69,7 @@ function observeConfiguration(
 
 function observeSecret(state: ReconcilerState, secret: ObservedSecret | undefined, now: EpochMs): ReconcilerState {
   if (secret === undefined) return state;
-  if (secret.state !== 'valid') return { ...state, brokenSince: state.brokenSince ?? now };
+  if (secret.state !== 'valid') return { ...state, brokenSince: earlier(state.brokenSince, now) };
   return observeNext({ ...state, brokenSince: undefined }, secret.material, false, now);
 }
 
@@ -79,7 +79,11 @@ function observeNext(
   isIssuedHere: boolean,
   now: EpochMs,
 ): ReconcilerState {
-  if (next === undefined || next.certificatePem === state.nextObserved?.certificatePem) return state;
+  if (next === undefined) return state;
+  const { nextObserved } = state;
+  if (next.certificatePem === nextObserved?.certificatePem) {
+    return { ...state, nextObserved: { ...nextObserved, since: earlier(nextObserved.since, now) } };
+  }
   return { ...state, nextObserved: { certificatePem: next.certificatePem, since: now, isIssuedHere } };
 }
 
@@ -99,7 +103,14 @@ export function recordWrite(
 }
 
 export function recordFailedWrite(state: ReconcilerState, error: Error, now: EpochMs): ReconcilerState {
-  return { ...state, failedWrite: { error, until: addMs(now, KEYS_PAUSE_MS) } };
+  return { ...state, failedWrite: { error, at: now } };
+}
+
+/** @returns the error of the last write, where the action makes keys and it is too soon to make them again. */
+export function findPause({ failedWrite }: ReconcilerState, action: Action, now: EpochMs): Error | undefined {
+  if (failedWrite === undefined || !needsKeys(action)) return undefined;
+  const elapsedMs = now - failedWrite.at;
+  return elapsedMs >= 0 && elapsedMs < KEYS_PAUSE_MS ? failedWrite.error : undefined;
 }
 
 /** @param material what is in the Secret now; undefined where this is not known or not valid. */
@@ -140,4 +151,9 @@ export function planBundle(
 /** Whether the caBundle holds these authorities and nothing else. */
 export function isBundleAsPlanned({ certificates, isClean }: Configuration, planned: readonly string[]): boolean {
   return isClean && planned.length === certificates.length && planned.every((pem) => certificates.includes(pem));
+}
+
+/** A moment never lies in the future, although the clock may be set back. */
+function earlier(moment: EpochMs | undefined, now: EpochMs): EpochMs {
+  return moment === undefined || moment > now ? now : moment;
 }
