@@ -8,7 +8,7 @@ import type { Sleep } from '../time.js';
 import { checkPair, type KeyedCertificate } from './pair.js';
 import type { CertificateSource } from './source.js';
 
-export interface CertificateFiles {
+interface CertificateFiles {
   readonly certificateFile: string;
   readonly keyFile: string;
   readonly sleep: Sleep;

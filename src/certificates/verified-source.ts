@@ -9,7 +9,7 @@ import { type KeyedCertificate, readValidity } from './pair.js';
 import { createProblemLog } from './problem-log.js';
 import type { CertificateSource } from './source.js';
 
-export interface VerifiedSourceOptions {
+interface VerifiedSourceOptions {
   /** The latest certificate that others have written. */
   readonly source: CertificateSource;
   /** @returns PEM; undefined or empty where there is none. May reject. */

@@ -11,7 +11,7 @@ import { webhookHost } from '../names.js';
 import type { Sleep } from '../time.js';
 import type { KeyedCertificate } from './pair.js';
 
-export interface ListenerVerification {
+interface ListenerVerification {
   readonly port: number;
   /** The webhook's namespace. */
   readonly namespace: string;

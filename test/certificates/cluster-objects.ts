@@ -22,7 +22,7 @@ interface Secret {
   appliedBy?: { manager: string; data: Record<string, string> };
 }
 
-export type Verb = 'get' | 'patch' | 'update';
+type Verb = 'get' | 'patch' | 'update';
 
 export interface ClusterObjects {
   readonly api: ObjectsApi;

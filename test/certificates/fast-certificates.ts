@@ -22,7 +22,7 @@ export function generateKeys(bits: number): KeyPair {
   return { publicKeyPem: publicKey, keyPem: privateKey };
 }
 
-export interface FastCertificates {
+interface FastCertificates {
   readonly generateKeys: GenerateKeys;
   /** How many keys were taken from the pool. */
   readonly count: () => number;

@@ -20,7 +20,7 @@ const SOON_MS = 400;
 
 export const fastCertificates = createFastCertificates();
 
-export interface Replica {
+interface Replica {
   readonly name: string;
   readonly reconciler: Reconciler;
   readonly events: string[];

@@ -1,6 +1,5 @@
 /** Which pairs can be served, which of them API servers accept, and that the others are verified back. */
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleepFor } from 'node:timers/promises';
 import forge from 'node-forge';
 import t, { type Test } from 'tap';
 import type { KeyPair } from '../../src/certificates/authority.js';
@@ -10,6 +9,7 @@ import { createVerifiedSource } from '../../src/certificates/verified-source.js'
 import { verifyPair } from '../../src/certificates/verify.js';
 import { createLogger } from '../../src/log.js';
 import { addMs, DAY_MS, type EpochMs, epochMs } from '../../src/time.js';
+import { waitUntil } from '../support/wait.js';
 import { createFastCertificates, generateKeys } from './fast-certificates.js';
 
 const IS_AUTHORITY = { name: 'basicConstraints', critical: true, cA: true };
@@ -140,7 +140,7 @@ async function startVerifiedSource(t: Test, first: KeyedCertificate) {
     ),
   });
   verified.onChange((pair) => changes.push(pair));
-  while (bundleValid.length === 0) await sleepFor(1);
+  await waitUntil('the first pass', () => bundleValid.length > 0);
   t.teardown(() => {
     verified.close();
     endSleep();
@@ -157,14 +157,14 @@ async function startVerifiedSource(t: Test, first: KeyedCertificate) {
       const { length } = bundleValid;
       const before = passes;
       endSleep();
-      while (passes === before) await sleepFor(1);
+      await waitUntil('a pass without the caBundle', () => passes > before);
       t.equal(bundleValid.length, length);
     },
     /** @returns whether the caBundle verified what is served then. */
     pass: async (): Promise<boolean | undefined> => {
       const { length } = bundleValid;
       endSleep();
-      while (bundleValid.length === length) await sleepFor(1);
+      await waitUntil('a pass', () => bundleValid.length > length);
       return bundleValid.at(-1);
     },
   };

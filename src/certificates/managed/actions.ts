@@ -6,7 +6,7 @@ import type { Authority, KeyMaterial, Leaf } from './key-material.js';
 import { type Action, promoteNext, replaceAuthority, type RotationSettings } from './plan.js';
 import { describeAuthority, describeLeaf } from './secret-data.js';
 
-export interface ExecuteOptions {
+interface ExecuteOptions {
   readonly generateKeys: GenerateKeys;
   readonly settings: RotationSettings;
   readonly dnsNames: readonly string[];

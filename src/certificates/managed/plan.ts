@@ -37,7 +37,7 @@ export type ObservedSecret =
   { readonly state: 'absent' } | { readonly state: 'damaged'; readonly partial: PartialKeyMaterial } | ValidSecret;
 
 /** The next certificate as this replica knows it. */
-export interface ObservedNext {
+interface ObservedNext {
   readonly certificatePem: string;
   readonly since: EpochMs;
   readonly isIssuedHere: boolean;
@@ -57,7 +57,7 @@ export interface Knowledge {
   readonly brokenSince: EpochMs | undefined;
 }
 
-export interface PlanInput extends Knowledge {
+interface PlanInput extends Knowledge {
   readonly now: EpochMs;
   readonly settings: RotationSettings;
   readonly secret: ObservedSecret;

@@ -119,8 +119,8 @@ function createContext({ api, namespace, podName, ...options }: ReconcilerOption
 }
 
 /**
- * The caBundle is read before the Secret, and whoever adds an authority writes the Secret first. So the Secret is never
- * older than the caBundle, and no caBundle from before a rotation is restored.
+ * The caBundle is read before the Secret, and a replica that adds an authority writes the Secret first. So the Secret is
+ * never older than the caBundle, and no caBundle from before a rotation is restored.
  */
 async function read({ configurationObject, store, problems }: Context): Promise<Reading> {
   const configuration = await problems.attempt(

@@ -14,14 +14,14 @@ export interface CertificateObserver {
   reconciled(status: ManagedStatus): void;
 }
 
-export interface ManagedStatus {
+interface ManagedStatus {
   /** End of the authority that issues; undefined until there is one. */
   readonly authorityEnd: EpochMs | undefined;
   /** Whether the caBundle was what it should be when it was last read. */
   readonly isBundleValid: boolean;
 }
 
-export interface SecretWrite {
+interface SecretWrite {
   readonly action: Action;
   /** What was written. */
   readonly material: KeyMaterial;

@@ -24,7 +24,7 @@ type Metadata = NonNullable<Secret['metadata']>;
 type OwnerReference = NonNullable<Metadata['ownerReferences']>[number];
 
 /** The webhook configuration. It is cluster-scoped, so that it may own objects in any namespace. */
-export interface Owner {
+interface Owner {
   readonly uid: string;
 }
 
@@ -60,7 +60,7 @@ interface SecretObject {
   readonly data?: unknown;
 }
 
-export interface SecretStoreOptions {
+interface SecretStoreOptions {
   readonly api: ObjectsApi;
   readonly namespace: string;
   /** Distinguishes the replicas. */

@@ -10,13 +10,13 @@ import { createReconciler, type ReconcilerOptions } from './reconcile.js';
 export type { RotationSettings } from './plan.js';
 export type { CertificateObserver } from './report.js';
 
-export interface ManagedOptions extends Omit<ReconcilerOptions, 'generateKeys' | 'onChange' | 'onRefusal'> {
+interface ManagedOptions extends Omit<ReconcilerOptions, 'generateKeys' | 'onChange' | 'onRefusal'> {
   readonly sleep: Sleep;
   /** From 0 to 1; spreads the passes of the replicas. */
   readonly random: () => number;
 }
 
-export interface ManagedCertificates extends CertificateSource {
+interface ManagedCertificates extends CertificateSource {
   /**
    * Whether the authority of what is served was read back from the API server for long enough to have reached all API
    * servers; once true it stays true. Until then, API servers may not trust what is served.

@@ -8,8 +8,9 @@ import { createAuthority, issueCertificate } from '../../../src/certificates/aut
 import { startManagedCertificates } from '../../../src/certificates/managed/source.js';
 import { verifyListener, waitUntilVerified } from '../../../src/certificates/verify.js';
 import { createLogger } from '../../../src/log.js';
-import { WEBHOOK_NAME } from '../../../src/names.js';
+import { ROTATE_ANNOTATION, WEBHOOK_NAME } from '../../../src/names.js';
 import { addMs, DAY_MS, type EpochMs, epochMs, SECOND_MS, type Sleep } from '../../../src/time.js';
+import { waitUntil } from '../../support/wait.js';
 import { createClusterObjects, NAMESPACE } from '../cluster-objects.js';
 import {
   allSame,
@@ -334,9 +335,8 @@ void t.test('over real TLS, with real keys', async (t) => {
   t.match(logged.join(''), /could not verify the webhook yet/);
 
   objects.rotate('ca');
-  const isRotated = (): boolean =>
-    objects.secret?.metadata.annotations?.['ado-git.workload.identity/rotate'] === undefined;
-  while (!isRotated()) await sleepFor(20);
+  const isRotated = (): boolean => objects.secret?.metadata.annotations?.[ROTATE_ANNOTATION] === undefined;
+  await waitUntil('the annotation is removed after the rotation', isRotated);
   t.not(certificates.current().certificatePem, first);
   const bundle = objects.bundleAt(now());
   await verifyListener(port, `${WEBHOOK_NAME}.${NAMESPACE}.svc`, bundle);
