@@ -3,6 +3,7 @@ WORKDIR /build
 COPY package.json package-lock.json ./
 RUN npm ci --no-audit --no-fund
 COPY build.mjs tsconfig.json ./
+COPY build build
 COPY src src
 RUN npm run build
 
@@ -14,7 +15,10 @@ LABEL org.opencontainers.image.title="ado-git-identity" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
+# All bundles but demo.cjs, which holds emulators of Entra and Azure DevOps.
 COPY --from=build /build/dist/webhook.cjs /build/dist/sidecar.cjs /build/dist/cli.cjs /app/
+COPY --from=build /build/dist/inject.cjs /build/dist/kubeconfig.cjs /build/dist/authority.cjs /app/
+COPY --from=build /build/dist/THIRD-PARTY-NOTICES /app/
 COPY LICENSE /app/
 USER 65532:65532
 ENTRYPOINT ["/nodejs/bin/node", "/app/cli.cjs"]

@@ -1,42 +1,16 @@
-// Bundles each program into one CommonJS file: it starts faster and smaller than modules, and the image needs no node_modules.
-import { readFileSync } from 'node:fs';
-import { build } from 'esbuild';
+// Builds the programs into dist/, checks what they contain, and writes the licences of the packages in them.
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { bundle,BUNDLES } from './build/bundles.mjs';
+import { checkBundle } from './build/checks.mjs';
+import { listPackages, writeNotices } from './build/notices.mjs';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 
-/** The sidecar runs beside every pod: it carries no package, and its size is its start-up time and memory. */
-const SIDECAR_LIMIT_BYTES = 40_000;
-
-const common = {
-  // node's own is deprecated, and says so on standard error; client-node reaches it through a dependency.
-  alias: { punycode: 'punycode/punycode.js' },
-  bundle: true,
-  platform: 'node',
-  target: 'node20.19',
-  format: 'cjs',
-  metafile: true,
-  logLevel: 'warning',
-  legalComments: 'none',
-  define: { PRODUCT_VERSION: JSON.stringify(version) },
-};
-
-const sidecar = await build({
-  ...common,
-  entryPoints: { sidecar: 'src/sidecar/main.ts' },
-  outdir: 'dist',
-  outExtension: { '.js': '.cjs' },
-  minify: true,
-});
-const packages = Object.keys(sidecar.metafile.inputs).filter((file) => file.includes('node_modules'));
-if (packages.length > 0) throw new Error(`dist/sidecar.cjs holds packages: ${packages.join(', ')}`);
-const { bytes } = sidecar.metafile.outputs['dist/sidecar.cjs'];
-if (bytes >= SIDECAR_LIMIT_BYTES)
-  throw new Error(`dist/sidecar.cjs has ${bytes} bytes; the limit is ${SIDECAR_LIMIT_BYTES}`);
-
-await build({
-  ...common,
-  entryPoints: { webhook: 'src/webhook/main.ts', cli: 'src/cli/main.ts' },
-  outdir: 'dist',
-  outExtension: { '.js': '.cjs' },
-  minify: true,
-});
+rmSync('dist', { recursive: true, force: true });
+mkdirSync('dist');
+const built = await Promise.all(Object.entries(BUNDLES).map(([name, options]) => bundle(name, options, version)));
+const problems = built.flatMap(checkBundle);
+if (problems.length > 0) throw new Error(problems.join('\n'));
+writeFileSync('dist/THIRD-PARTY-NOTICES', writeNotices(listPackages(built.flatMap(({ files }) => files))));
+// For the tests only: which source files are in which bundle.
+writeFileSync('dist/contents.json', JSON.stringify(built, null, 1));

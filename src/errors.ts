@@ -45,9 +45,14 @@ export class ConfigurationError extends ProductError {
   }
 }
 
+/** Asks for the code and not for the class: each bundle has a class of its own, and errors pass from one to another. */
+function isProductError(error: unknown): error is ProductError {
+  return error instanceof Error && 'code' in error && Object.hasOwn(EXIT_CODES, String(error.code));
+}
+
 /** The exit code of a program that ends by this error; 1 for an unexpected error. */
 export function exitCodeOf(error: unknown): 1 | 2 {
-  return error instanceof ProductError ? EXIT_CODES[error.code] : 1;
+  return isProductError(error) ? EXIT_CODES[error.code] : 1;
 }
 
 /**
@@ -55,7 +60,8 @@ export function exitCodeOf(error: unknown): 1 | 2 {
  * @returns the exit code.
  */
 export function reportError(program: string, error: unknown, write: (lines: string) => void): 1 | 2 {
-  const problems = error instanceof ConfigurationError ? error.problems : [describeError(error)];
+  const problems =
+    isProductError(error) && 'problems' in error ? (error as ConfigurationError).problems : [describeError(error)];
   for (const problem of problems) write(`${program}: ${problem}\n`);
   return exitCodeOf(error);
 }

@@ -1,4 +1,4 @@
-/** The words of a command line: parsed by node, with sentences of our own. */
+/** The flags of a command: Node's own parser, with our error messages. */
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { describeError, ProductError } from '../errors.js';
 import { readSettings, type SettingReader } from '../values/environment.js';
@@ -6,8 +6,8 @@ import { readSettings, type SettingReader } from '../values/environment.js';
 type Options = NonNullable<ParseArgsConfig['options']>;
 
 /**
- * Parses the words after a command's name; all must be flags.
- * @throws ProductError `usage`
+ * Parses the arguments after a command's name; all of them must be flags.
+ * @throws ProductError `usage`, which ends the program with exit code 2.
  */
 export function parseFlags<const T extends Options>(command: string, argv: readonly string[], options: T) {
   try {

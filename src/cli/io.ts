@@ -2,7 +2,7 @@
 import type { Environment } from '../values/environment.js';
 
 export interface CommandIo {
-  /** Writes the text as it is. */
+  /** Writes the text unchanged. */
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;
   /** Everything on standard input, as UTF-8. */
@@ -12,4 +12,6 @@ export interface CommandIo {
   readonly stopSignal: () => AbortSignal;
   /** Whether standard output is a terminal. */
   readonly isTerminal: boolean;
+  /** The file of the running program; it may be a symbolic link. */
+  readonly programFile: string;
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The process of `ado-git-identity COMMAND`; under the name `kubectl-ado_git` also of `kubectl ado-git`. */
+/** The program `ado-git-identity`, which kubectl also finds as its plug-in `kubectl ado-git`. */
 import { reportError } from '../errors.js';
 import { PRODUCT } from '../names.js';
 import { listenToSignals } from '../signals.js';
@@ -8,11 +8,14 @@ import type { CommandIo } from './io.js';
 
 interface Command {
   readonly purpose: string;
-  /** Loaded when it is called: the servers bring much that `--help` need not wait for. */
-  readonly load: () => Promise<{
-    readonly help: string;
-    readonly run: (argv: readonly string[], io: CommandIo) => Promise<number>;
-  }>;
+  /** Loads the command's code, and with it the packages that it needs, when the command is called. */
+  readonly load: () => Promise<LoadedCommand>;
+}
+
+interface LoadedCommand {
+  readonly help: string;
+  /** Returns the exit code. */
+  readonly run: (argv: readonly string[], io: CommandIo) => Promise<number>;
 }
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -38,24 +41,24 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   uninject: {
-    purpose: 'take out what inject added',
+    purpose: 'remove what inject added',
     load: async () => {
       const { runUninject, UNINJECT_HELP } = await import('./inject.js');
       return { help: UNINJECT_HELP, run: runUninject };
     },
   },
   certs: {
-    purpose: 'make certificates for a development machine',
+    purpose: 'create certificates for a development machine',
     load: async () => {
       const { runCerts, CERTS_HELP } = await import('./certs.js');
       return { help: CERTS_HELP, run: runCerts };
     },
   },
   demo: {
-    purpose: 'show everything on this machine, with stand-ins for Entra and Azure DevOps',
+    purpose: 'show everything on this machine, with emulators of Entra and Azure DevOps',
     load: async () => {
-      const { runDemo, DEMO_HELP } = await import('./demo.js');
-      return { help: DEMO_HELP, run: runDemo };
+      const { runDemoCommand, DEMO_HELP } = await import('./demo.js');
+      return { help: DEMO_HELP, run: runDemoCommand };
     },
   },
 };
@@ -68,37 +71,28 @@ ${Object.entries(COMMANDS)
   .map(([name, { purpose }]) => `  ${name.padEnd(10)} ${purpose}`)
   .join('\n')}
 
-${PRODUCT} COMMAND --help tells more; --version prints the version.
-Exit codes: 0 done; 1 not done, or done with findings; 2 wrong usage or configuration.
+${PRODUCT} COMMAND --help explains a command; --version prints the version.
+Exit codes: 0 success; 1 failure, or success with findings; 2 wrong usage or configuration.
 `;
 
-async function main(argv: readonly string[], io: CommandIo): Promise<number> {
-  const [name, ...rest] = argv;
-  if (name === '--help' || name === '-h' || name === 'help') {
-    io.stdout(HELP);
-    return 0;
-  }
-  if (name === '--version') {
-    io.stdout(`${PRODUCT} ${VERSION}\n`);
-    return 0;
-  }
+async function main([name, ...rest]: readonly string[], io: CommandIo): Promise<number> {
+  if (name === '--help' || name === '-h' || name === 'help') return print(HELP, io);
+  if (name === '--version') return print(`${PRODUCT} ${VERSION}\n`, io);
   const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command === undefined) {
-    io.stderr(
-      name === undefined ? HELP : `${PRODUCT}: ${JSON.stringify(name)} is not a command; see: ${PRODUCT} --help\n`,
-    );
+    const problem = `${PRODUCT}: ${JSON.stringify(name)} is not a command; see: ${PRODUCT} --help\n`;
+    io.stderr(name === undefined ? HELP : problem);
     return 2;
   }
   const { help, run } = await command.load();
-  if (rest.includes('--help') || rest.includes('-h')) {
-    io.stdout(help);
-    return 0;
-  }
-  if (rest.includes('--version')) {
-    io.stdout(`${PRODUCT} ${VERSION}\n`);
-    return 0;
-  }
+  if (rest.includes('--help') || rest.includes('-h')) return print(help, io);
+  if (rest.includes('--version')) return print(`${PRODUCT} ${VERSION}\n`, io);
   return await run(rest, io);
+}
+
+function print(text: string, io: CommandIo): number {
+  io.stdout(text);
+  return 0;
 }
 
 async function readStandardInput(): Promise<string> {
@@ -108,7 +102,7 @@ async function readStandardInput(): Promise<string> {
   return text;
 }
 
-// A reader that leaves early (head, less) is no failure of ours.
+// It is no failure when a reader such as head or less closes the pipe early.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
 void main(process.argv.slice(2), {
@@ -118,6 +112,7 @@ void main(process.argv.slice(2), {
   env: process.env,
   stopSignal: () => listenToSignals(process),
   isTerminal: process.stdout.isTTY,
+  programFile: process.argv[1] ?? '',
 })
   .catch((error: unknown) => reportError(PRODUCT, error, (lines) => process.stderr.write(lines)))
   .then((code) => {

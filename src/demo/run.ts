@@ -19,7 +19,7 @@ import type { Terminal } from './terminal.js';
 import { prepareWebhookEnvironment, WEBHOOK_HOST } from './webhook-environment.js';
 
 export interface PlayOptions {
-  /** Where `webhook.cjs` and `sidecar.cjs` are. */
+  /** Directory of `cli.cjs` and `sidecar.cjs`. */
   readonly bundles: string;
   /** An empty directory for everything that the play writes. */
   readonly directory: string;
@@ -84,7 +84,8 @@ async function perform(
     const authorityPem = azure.authority.certificatePem;
     return startWebhook({
       programs,
-      program: join(bundles, 'webhook.cjs'),
+      // The command, as webhook.cjs does not read kubeconfig files.
+      command: [process.execPath, join(bundles, 'cli.cjs'), 'webhook'],
       env,
       authorityPem,
       serverName: WEBHOOK_HOST,

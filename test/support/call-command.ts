@@ -21,6 +21,7 @@ export async function callCommand(
     env: {},
     stopSignal: () => new AbortController().signal,
     isTerminal: false,
+    programFile: '',
   });
   return { code, output, messages };
 }

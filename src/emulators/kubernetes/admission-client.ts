@@ -11,8 +11,8 @@ import { endProgram, type Programs } from '../process.js';
 
 export interface WebhookOptions {
   readonly programs: Programs;
-  /** `webhook.cjs`. */
-  readonly program: string;
+  /** Starts the webhook. */
+  readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   /** What the webhook's certificate is checked with. */
   readonly authorityPem: string;
@@ -53,7 +53,8 @@ const READY_WITHIN = 20_000;
 
 /** Starts the webhook; resolves when it says that it is ready. */
 export async function startWebhook(options: WebhookOptions): Promise<RunningWebhook> {
-  const child = options.programs.start(process.execPath, [options.program], { env: options.env });
+  const [command = '', ...args] = options.command;
+  const child = options.programs.start(command, args, { env: options.env });
   const log: string[] = [];
   const port = await new Promise<number>((resolve, reject) => {
     let listening = 0;
