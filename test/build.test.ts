@@ -101,9 +101,12 @@ void t.test('stack frames of the webhook name its functions', (t) => {
 void t.test('the webhook bundle starts only as a program', (t) => {
   const file = join(ROOT, 'dist/webhook.cjs');
   t.ok(existsSync(file));
-  const loaded = spawnSync(...plainNodeCommand('--eval', `console.log(typeof require(${JSON.stringify(file)}).runWebhook)`), {
-    encoding: 'utf8',
-  });
+  const loaded = spawnSync(
+    ...plainNodeCommand('--eval', `console.log(typeof require(${JSON.stringify(file)}).runWebhook)`),
+    {
+      encoding: 'utf8',
+    },
+  );
   t.match(loaded, { status: 0, stdout: 'function\n', stderr: '' });
   const started = spawnSync(...plainNodeCommand(file), { encoding: 'utf8', env: { PATH: process.env['PATH'] } });
   t.match(started, { status: 2, stderr: /^webhook: ADO_GIT_TLS_CERT_FILE is missing/ });

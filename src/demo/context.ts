@@ -1,14 +1,12 @@
-/** What all chapters of the demo share: the Azure emulator, the webhook, the pods, and ways to use them. */
+/** What the chapters share: the Azure emulator, the webhook, the pods, and functions to use them. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  type Admission,
   type AzureEmulator,
   type EmulatedIdentity,
   type InContainer,
   type Programs,
   type RunningPod,
-  type RunningWebhook,
   type RunResult,
   startPod,
 } from '../emulators/index.js';
@@ -17,13 +15,14 @@ import type { Pod } from '../kubernetes/types.js';
 import { ANNOTATION, USE_LABEL } from '../names.js';
 import { check, type Steps } from './steps.js';
 import type { Terminal } from './terminal.js';
+import type { Admission, RunningWebhook } from './webhook-process.js';
 
-/** The namespace in which the play takes place. */
+/** The namespace of all pods. */
 export const NAMESPACE = 'ci';
 /** The container that runs git. */
 export const CONTAINER = 'build';
 
-/** The applications in Entra, named as their service accounts. */
+/** The applications in Entra, by the names of their service accounts. */
 export const IDENTITIES = {
   builder: {
     clientId: '3c2f6f9e-52a7-4f0c-8b1d-9d4f1f6f0a11',
@@ -60,13 +59,13 @@ export interface Context {
 
 export interface ContextOptions extends Pick<Context, 'azure' | 'webhook' | 'terminal' | 'step' | 'skip'> {
   readonly programs: Programs;
-  /** An empty directory, for the pods' roots. */
+  /** An empty directory for the pods. */
   readonly directory: string;
   readonly sidecarProgram: string;
   readonly searchPath: string;
 }
 
-export function createScene({ programs, directory, sidecarProgram, searchPath, ...given }: ContextOptions): Context {
+export function createContext({ programs, directory, sidecarProgram, searchPath, ...given }: ContextOptions): Context {
   const pods: RunningPod[] = [];
   const author = { GIT_AUTHOR_NAME: 'Ada', GIT_AUTHOR_EMAIL: 'ada@contoso.example' };
   const committer = { GIT_COMMITTER_NAME: 'Ada', GIT_COMMITTER_EMAIL: 'ada@contoso.example' };
@@ -93,8 +92,11 @@ export function createScene({ programs, directory, sidecarProgram, searchPath, .
   };
 }
 
-/** A pod as its author writes it: one label is all that it takes, and SSH remotes of one project are in use. */
-export function writePod(serviceAccountName: AccountName, annotations: Readonly<Record<string, string>> = {}): Pod {
+/** A pod as its author writes it: a label to use an identity, and an annotation for a project with SSH remotes. */
+export function createManifest(
+  serviceAccountName: AccountName,
+  annotations: Readonly<Record<string, string>> = {},
+): Pod {
   const pod = {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -116,9 +118,9 @@ export function patchPod(pod: Pod, { patch }: Admission): Pod {
   return applyOperations(pod, patch) as Pod;
 }
 
-/** Asks the webhook about a new pod of the service account, and runs it. */
+/** Creates a pod of the service account through the webhook, and runs it. */
 export async function createPod({ webhook, run }: Context, account: AccountName): Promise<RunningPod> {
-  const pod = writePod(account);
+  const pod = createManifest(account);
   const admission = await webhook.admit(NAMESPACE, pod);
   check(admission.allowed && admission.patch.length > 0, `the webhook did not inject the pod: ${admission.message}`);
   return run(patchPod(pod, admission));
@@ -132,6 +134,6 @@ export function runGit(pod: RunningPod, args: readonly string[], options?: InCon
 /** Runs git, which must succeed; returns its standard output. */
 export async function git(pod: RunningPod, args: readonly string[], options?: InContainer): Promise<string> {
   const { code, stdout, stderr } = await runGit(pod, args, options);
-  check(code === 0, `git ${args.join(' ')} ended with ${code}:\n${stderr.trim()}`);
+  check(code === 0, `git ${args.join(' ')} failed with exit code ${code}:\n${stderr.trim()}`);
   return stdout;
 }

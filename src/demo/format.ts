@@ -1,14 +1,14 @@
-/** A patch, and any JSON value, as a person can read it: in the way of YAML, long texts cut. */
+/** Formats patches and JSON values like YAML, with long texts cut. */
 import type { Operation } from '../inject/index.js';
 
-/** Of a text with many lines the first ones are shown, and how many follow. */
+/** The lines that are shown of a text. */
 const SHOWN_LINES = 8;
-/** Certificates tell people nothing. */
+/** Certificates are not readable. */
 const SHOWN_LINES_OF_PEM = 1;
-/** What has an inner structure stands on one line up to this many characters. */
-const FLOW_WIDTH = 76;
+/** A list or object up to this length is on one line. */
+const FLOW_COLUMNS = 76;
 
-/** The patch as lines: operation and path, the value beside or below it. */
+/** The patch as lines: operation and path, then the value beside or below. */
 export function describePatch(patch: readonly Operation[]): string[] {
   return patch.flatMap((operation) => {
     const path = operation.path.replaceAll('~1', '/').replaceAll('~0', '~');
@@ -51,8 +51,8 @@ function isNested(value: unknown): value is object {
   if (typeof value !== 'object' || value === null) return false;
   const inner: unknown[] = Object.values(value);
   const isShallow = inner.every((item) => typeof item !== 'object' || item === null || isListOfPlain(item));
-  const holdsText = inner.some((item) => typeof item === 'string' && item.includes('\n'));
-  return !isShallow || holdsText || describeFlat(value).length > FLOW_WIDTH;
+  const hasLongText = inner.some((item) => typeof item === 'string' && item.includes('\n'));
+  return !isShallow || hasLongText || describeFlat(value).length > FLOW_COLUMNS;
 }
 
 function isListOfPlain(value: object): boolean {

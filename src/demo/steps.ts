@@ -1,25 +1,29 @@
-/** The demo's steps: each is done and checked, and says so; the first that fails ends the demo. */
+/** The demo's steps: each one is checked and shown; the first that fails ends the demo. */
 import { describeError } from '../errors.js';
 import type { Terminal } from './terminal.js';
 
-/** Ends the demo; what went wrong has been said. */
+/** Ends the demo; the terminal has already shown why. */
 export class StepFailed extends Error {}
 
 export interface Steps {
-  /** Does one step. Its title may be a function of the result, where it tells something that was measured. */
-  readonly step: <T>(title: string | ((result: T) => string), action: () => Promise<T>, doing?: string) => Promise<T>;
-  /** Leaves a step out, for a reason that is no failure. */
+  /**
+   * Runs one step.
+   * @param title of the passed step; a function where it shows something of the result.
+   * @param pending title until then.
+   */
+  readonly step: <T>(title: string | ((result: T) => string), action: () => Promise<T>, pending?: string) => Promise<T>;
+  /** Leaves a step out for a reason that is not a failure. */
   readonly skip: (title: string, reason: string) => void;
-  /** What has been done so far, as a sentence says it. */
-  readonly sum: () => string;
+  /** Such as `28 steps passed`. */
+  readonly summarize: () => string;
 }
 
 export function createSteps(terminal: Terminal, stop: AbortSignal): Steps {
   let passed = 0;
   let skipped = 0;
   return {
-    step: async (title, action, doing = typeof title === 'string' ? title : '') => {
-      terminal.begin(doing);
+    step: async (title, action, pending = typeof title === 'string' ? title : '') => {
+      terminal.begin(pending);
       try {
         stop.throwIfAborted();
         const result = await action();
@@ -27,7 +31,7 @@ export function createSteps(terminal: Terminal, stop: AbortSignal): Steps {
         passed++;
         return result;
       } catch (error) {
-        terminal.fail(doing, stop.aborted ? 'interrupted' : describeError(error));
+        terminal.fail(pending, stop.aborted ? 'interrupted' : describeError(error));
         throw new StepFailed();
       }
     },
@@ -35,16 +39,16 @@ export function createSteps(terminal: Terminal, stop: AbortSignal): Steps {
       terminal.skip(title, reason);
       skipped++;
     },
-    sum: () => `${passed} steps${skipped === 0 ? '' : `, ${skipped} skipped`}`,
+    summarize: () => `${passed} steps passed${skipped === 0 ? '' : `, ${skipped} skipped,`}`,
   };
 }
 
-/** Throws where a step's expectation does not hold. */
+/** @throws Error with the problem, where a step's expectation does not hold. */
 export function check(holds: boolean, problem: string): asserts holds {
   if (!holds) throw new Error(problem);
 }
 
-/** Seconds since then, as people write them. */
-export function secondsSince(start: number): string {
+/** The time since then, such as `1.5 s`. @param start of the same clock as `performance.now()`. */
+export function formatSecondsSince(start: number): string {
   return `${((performance.now() - start) / 1000).toFixed(1)} s`;
 }

@@ -1,39 +1,38 @@
-/** What the demo says: step marks on a terminal, plain lines elsewhere. */
+/** The demo's output: marks and colours on a terminal, plain lines elsewhere. */
 
-/** Columns that lines keep to; the terminal is not asked for its width. */
-const WIDTH = 100;
-/** A line that is erased must not have been broken by the terminal. */
-const NARROW = 76;
+/** Texts are wrapped at this column, whatever the terminal's width. */
+const WIDTH_COLUMNS = 100;
+/** A pending step is shorter than a terminal's line, so that it can be erased. */
+const PENDING_COLUMNS = 76;
 
 export interface Terminal {
-  /** The opening words. */
+  /** Title and introduction. */
   readonly open: (title: string, text: string) => void;
   readonly chapter: (title: string) => void;
-  /** What is being done now; on a terminal it stands until the step's mark replaces it. */
+  /** Shows a pending step on a terminal, until the step's result replaces it. */
   readonly begin: (step: string) => void;
-  /** The step has been done and checked. */
   readonly pass: (step: string) => void;
   readonly skip: (step: string, reason: string) => void;
   readonly fail: (step: string, problem: string) => void;
-  /** More about the last step, a line each; long lines are broken between words. */
-  readonly tell: (text: string) => void;
-  /** Lines to be read as they are, such as a part of a document. */
+  /** A paragraph about the last step; it is wrapped between words. */
+  readonly explain: (text: string) => void;
+  /** Lines that are not wrapped, such as a part of a document. */
   readonly show: (lines: readonly string[]) => void;
-  /** The last words. */
+  /** The result of the demo. */
   readonly close: (passed: boolean, text: string) => void;
 }
 
-export interface ScreenOptions {
+export interface TerminalOptions {
   readonly write: (text: string) => void;
   readonly isTerminal: boolean;
-  /** Whether the terminal may be given colours; `NO_COLOR` says no (no-color.org). */
+  /** Whether a terminal gets colours; not with `NO_COLOR` (no-color.org). */
   readonly colours: boolean;
 }
 
 /** ECMA-48 attributes: on and off. */
 const STYLE = { bold: [1, 22], dim: [2, 22], red: [31, 39], green: [32, 39], yellow: [33, 39] } as const;
 
-export function createTerminal({ write, isTerminal, colours }: ScreenOptions): Terminal {
+export function createTerminal({ write, isTerminal, colours }: TerminalOptions): Terminal {
   const style = (name: keyof typeof STYLE, text: string): string =>
     isTerminal && colours ? `\u001b[${STYLE[name][0]}m${text}\u001b[${STYLE[name][1]}m` : text;
   const line = (text: string): void => write(`${text.trimEnd()}\n`);
@@ -47,7 +46,7 @@ export function createTerminal({ write, isTerminal, colours }: ScreenOptions): T
   };
   const indent = isTerminal ? '    ' : '          ';
   const paragraph = (text: string, margin: string): void => {
-    for (const part of wrap(text, WIDTH - margin.length)) line(`${margin}${style('dim', part)}`);
+    for (const part of wrap(text, WIDTH_COLUMNS - margin.length)) line(`${margin}${style('dim', part)}`);
   };
   const finish = (kind: keyof typeof mark, step: string): void => {
     erase();
@@ -57,11 +56,11 @@ export function createTerminal({ write, isTerminal, colours }: ScreenOptions): T
   return {
     open: (title, text) => {
       line(style('bold', title));
-      for (const part of wrap(text, WIDTH)) line(part);
+      for (const part of wrap(text, WIDTH_COLUMNS)) line(part);
     },
     chapter: (title) => line(`\n${style('bold', title)}`),
     begin: (step) => {
-      if (isTerminal) write(`  ${style('dim', `… ${step}`.slice(0, NARROW))}`);
+      if (isTerminal) write(`  ${style('dim', `… ${step}`.slice(0, PENDING_COLUMNS))}`);
     },
     pass: (step) => finish('pass', step),
     skip: (step, reason) => {
@@ -72,7 +71,7 @@ export function createTerminal({ write, isTerminal, colours }: ScreenOptions): T
       finish('fail', step);
       for (const part of problem.split('\n')) line(`${indent}${style('red', part)}`);
     },
-    tell: (text) => paragraph(text, indent),
+    explain: (text) => paragraph(text, indent),
     show: (lines) => {
       for (const text of lines) line(`${indent}${style('dim', text)}`);
     },
@@ -80,7 +79,7 @@ export function createTerminal({ write, isTerminal, colours }: ScreenOptions): T
   };
 }
 
-/** Breaks the text between words; a word that is longer than the width stands alone. */
+/** Wraps the text between words; a word that is longer than the width has a line of its own. */
 function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(/\s+/)) {

@@ -1,8 +1,8 @@
-/** What the webhook finds round it: certificate files, a kubeconfig, and an API server that knows some service accounts. */
+/** The webhook's environment: certificate files, a kubeconfig, and an API server with service accounts. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { issueCertificate } from '../certificates/authority.js';
-import { type AzureEmulator, startServiceAccountApi, TENANT_ID } from '../emulators/index.js';
+import { type AzureEmulator, startApiServerEmulator, TENANT_ID } from '../emulators/index.js';
 import { AZURE_ANNOTATION, PRODUCT, WEBHOOK_ENV, WEBHOOK_NAME, webhookHost } from '../names.js';
 import { epochMs } from '../time.js';
 
@@ -11,17 +11,17 @@ export const WEBHOOK_HOST = webhookHost(PRODUCT);
 
 export interface Account {
   readonly name: string;
-  /** Left out: the service account names no identity. */
+  /** Without it, the service account names no identity. */
   readonly clientId?: string;
 }
 
 export interface WebhookEnvironment {
-  /** The webhook's environment, whole. */
+  /** All variables of the webhook's process. */
   readonly env: Readonly<Record<string, string>>;
   readonly close: () => Promise<void>;
 }
 
-/** Writes the files into the directory, and starts the API server. */
+/** Writes the files into the directory and starts the API server. */
 export async function prepareWebhookEnvironment(
   azure: AzureEmulator,
   directory: string,
@@ -35,7 +35,7 @@ export async function prepareWebhookEnvironment(
     now: epochMs(Date.now()),
   });
   const token = 'webhook';
-  const api = await startServiceAccountApi({ certificate, token });
+  const api = await startApiServerEmulator({ certificate, token });
   for (const { name, clientId } of accounts) {
     api.put(namespace, name, clientId === undefined ? {} : { [AZURE_ANNOTATION.clientId]: clientId });
   }
@@ -52,7 +52,7 @@ export async function prepareWebhookEnvironment(
     [WEBHOOK_ENV.drainSeconds]: '0',
     [WEBHOOK_ENV.tenantId]: TENANT_ID,
     [WEBHOOK_ENV.sidecarImage]: `registry.example/${PRODUCT}:demo`,
-    // How a company's network looks to the sidecar: a proxy, and an authority of its own.
+    // As in a company's network: a proxy, and a certificate authority of its own.
     [WEBHOOK_ENV.sidecarHttpsProxy]: azure.proxy.url,
     [WEBHOOK_ENV.sidecarExtraCa]: azure.authority.certificatePem,
   };

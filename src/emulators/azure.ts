@@ -1,33 +1,34 @@
 /**
- * What the product is shown and tested against: stand-ins for Entra and Azure DevOps under their real names, a
- * host that must get nothing, a cluster that signs tokens, and the proxy and the authority that lead to them.
+ * Everything around the product in one emulator: Entra and Azure DevOps under their real names, look-alike hosts that must
+ * get no credential, a cluster that signs tokens, and the proxy and certificate authority through which they are reached.
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createAuthority, issueCertificate } from '../certificates/authority.js';
 import type { KeyedCertificate } from '../certificates/pair.js';
 import { DEFAULT_AUTHORITY_HOST, TOKEN_AUDIENCE } from '../names.js';
-import { epochMs } from '../time.js';
+import { epochMs, type Now } from '../time.js';
 import { createOrganizations } from './azure-devops/organizations.js';
 import { type Access, type AzureDevOpsEmulator, startAzureDevOpsEmulator } from './azure-devops/server.js';
-import { type EntraEmulator, type FederatedCredential, startEntraEmulator } from './entra/token-endpoint.js';
+import type { FederatedCredential } from './entra/directory.js';
+import { type EntraEmulator, startEntraEmulator } from './entra/token-endpoint.js';
 import { createTokenIssuer, type TokenIssuer } from './kubernetes/token-issuer.js';
 import { type ConnectProxy, startConnectProxy } from './network/connect-proxy.js';
 import { type CredentialTrap, startCredentialTrap } from './network/credential-trap.js';
 
 export const TENANT_ID = '7f3d1c52-9a0b-4e6d-8c21-5b1f0a9e4d37';
-export const ISSUER = 'https://oidc.cluster.example/';
-/** Hosts that only look as if they were Azure DevOps, and one that has nothing to do with it. */
-export const LOOK_ALIKES = ['dev.azure.com.evil.example', 'evil.example', 'dev-azure.com'] as const;
+const ISSUER = 'https://oidc.cluster.example/';
+/** Hosts whose names look like Azure DevOps, and one other host. */
+const LOOK_ALIKES = ['dev.azure.com.evil.example', 'evil.example', 'dev-azure.com'] as const;
 
 const ENTRA_HOST = new URL(DEFAULT_AUTHORITY_HOST).hostname;
 
-/** One application of the tenant: who may use it, and what Azure DevOps lets it do. */
+/** One application of the tenant: the service account that may use it, and its access in Azure DevOps. */
 export interface EmulatedIdentity {
   readonly clientId: string;
-  /** `NAMESPACE:SERVICEACCOUNT` of its federated credential; none at first where it is left out. */
+  /** `NAMESPACE:SERVICEACCOUNT` of its federated credential; without it there is none at first. */
   readonly subject?: string;
-  /** By organization; no member where it is left out. */
+  /** By organization; it is not a member of others. */
   readonly access: Readonly<Record<string, Access>>;
 }
 
@@ -47,30 +48,25 @@ export interface AzureEmulator {
   readonly azureDevOps: AzureDevOpsEmulator;
   readonly trap: CredentialTrap;
   readonly proxy: ConnectProxy;
-  /** What git's environment needs so that the real names lead to the stand-ins, and nothing more. */
+  /** The variables with which git reaches the emulators under the real names. */
   readonly networkEnv: Readonly<Record<string, string>>;
   readonly close: () => Promise<void>;
 }
 
-/** Starts all of them. */
+/** Starts all parts. */
 export async function startAzureEmulator({
   directory,
   identities,
   searchPath,
 }: AzureEmulatorOptions): Promise<AzureEmulator> {
-  const now = Date.now;
-  const authority = await createAuthority({ commonName: 'demo authority', days: 1, now: epochMs(now()) });
+  const now: Now = () => epochMs(Date.now());
+  const authority = await createAuthority({ commonName: 'emulated authority', days: 1, now: now() });
   const dnsNames = ['dev.azure.com', '*.visualstudio.com', ENTRA_HOST, 'localhost', ...LOOK_ALIKES];
-  const certificate = await issueCertificate(authority, {
-    commonName: 'stand-ins',
-    dnsNames,
-    days: 1,
-    now: epochMs(now()),
-  });
+  const certificate = await issueCertificate(authority, { commonName: 'emulators', dnsNames, days: 1, now: now() });
   const authorityFile = join(directory, 'authority.pem');
   await writeFile(authorityFile, authority.certificatePem);
 
-  // All that can fail stands before the first port is opened.
+  // Whatever can fail comes before the first port is opened.
   const root = join(directory, 'repositories');
   const organizations = await createOrganizations(root, TENANT_ID, listMembers(identities), searchPath);
   const issuer = await createTokenIssuer(ISSUER, now);
@@ -101,7 +97,13 @@ export async function startAzureEmulator({
     return LOOK_ALIKES.some((name) => name === host) ? trap.tlsPort : undefined;
   });
   return {
-    ...{ authority, authorityFile, issuer, entra, azureDevOps, trap, proxy },
+    authority,
+    authorityFile,
+    issuer,
+    entra,
+    azureDevOps,
+    trap,
+    proxy,
     networkEnv: { https_proxy: proxy.url, http_proxy: proxy.url, GIT_SSL_CAINFO: authorityFile },
     close: async () => {
       await Promise.all([proxy.close(), entra.close(), azureDevOps.close(), trap.close()]);

@@ -1,4 +1,4 @@
-/** Programs as children in sessions of their own: no terminal to ask on, and a group that ends as one. */
+/** Child processes in sessions of their own: they have no terminal, and each is stopped together with its children. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
@@ -10,34 +10,34 @@ export interface RunOptions {
 }
 
 export interface RunResult {
-  /** Exit code; of a program that a signal ended, the signal's name. */
+  /** Exit code, or the name of the signal that ended the program. */
   readonly code: number | NodeJS.Signals;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** How long a program may take to end, milliseconds. */
-const PATIENCE = 10_000;
-/** What a shell answers for a program that is not there. */
+/** Time to stop after SIGTERM. */
+const STOP_WITHIN_MS = 10_000;
+/** The exit code of a shell for a program that does not exist. */
 const NOT_STARTED = 127;
 
-/** Programs that belong together and end together. */
+/** A group of programs that are stopped together. */
 export interface Programs {
-  /** Starts a program; throws once all have been ended. */
+  /** Starts a program. @throws Error after {@link stopAll}. */
   readonly start: (command: string, args: readonly string[], options: RunOptions) => ChildProcess;
-  /** Runs a program to its end; one that can't be started ends with code 127. */
+  /** Runs a program to its end; the code is 127 for one that can't be started. */
   readonly run: (command: string, args: readonly string[], options: RunOptions) => Promise<RunResult>;
-  /** Kills whatever still runs, with all that it has started; nothing is started afterwards. */
-  readonly endAll: () => void;
-  readonly haveEnded: () => boolean;
+  /** Kills the running programs with all their children. No program is started afterwards. */
+  readonly stopAll: () => void;
+  readonly areStopped: () => boolean;
 }
 
 export function createPrograms(): Programs {
   const running = new Set<ChildProcess>();
-  let ended = false;
+  let stopped = false;
 
   const start: Programs['start'] = (command, args, options) => {
-    if (ended) throw new Error(`${command} is not started any more`);
+    if (stopped) throw new Error(`${command} is not started: all programs have been stopped`);
     const child = spawn(command, args, {
       env: options.env,
       cwd: options.cwd,
@@ -62,22 +62,22 @@ export function createPrograms(): Programs {
       const [code, stdout, stderr] = await Promise.all([closed, read(child.stdout), read(child.stderr)]);
       return { code, stdout, stderr };
     },
-    endAll: () => {
-      ended = true;
+    stopAll: () => {
+      stopped = true;
       for (const child of running) signalGroup(child, 'SIGKILL');
     },
-    haveEnded: () => ended,
+    areStopped: () => stopped,
   };
 }
 
-/** Ends the program and everything that it has started; with SIGKILL where it does not end when it is asked. */
-export async function endProgram(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+/** Stops the program and its children; with SIGKILL if it does not stop in time. */
+export async function stopProgram(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, 'exit');
   signalGroup(child, signal);
-  const impatient = setTimeout(() => signalGroup(child, 'SIGKILL'), PATIENCE);
+  const killer = setTimeout(() => signalGroup(child, 'SIGKILL'), STOP_WITHIN_MS);
   await exited;
-  clearTimeout(impatient);
+  clearTimeout(killer);
 }
 
 function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
@@ -85,7 +85,7 @@ function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   try {
     process.kill(-child.pid, signal);
   } catch {
-    // The group has ended by itself.
+    // No process of the group is left.
   }
 }
 

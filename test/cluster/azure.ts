@@ -56,9 +56,9 @@ export async function startAzure(api: Api, address: string): Promise<Azure> {
       tenantId: TENANT_ID,
       federatedCredentials: [],
     })),
-    tokenLifetime: TOKEN_SECONDS,
+    tokenLifetimeSeconds: TOKEN_SECONDS,
     findKeys: (url) => (url === issuer ? keys : undefined),
-    now: Date.now,
+    now: () => epochMs(Date.now()),
   });
   const root = await mkdtemp(join(tmpdir(), 'ado-git-cluster-'));
   const authorityFile = join(root, 'authority.pem');
@@ -73,7 +73,7 @@ export async function startAzure(api: Api, address: string): Promise<Azure> {
     root,
     organizations: await createOrganizations(root, TENANT_ID, members, searchPath),
     findToken: (token) => entra.findToken(token),
-    now: Date.now,
+    now: () => epochMs(Date.now()),
     searchPath,
   });
   const closeRouter = await startRouter(address, (name) => (name === ENTRA ? entra.port : azureDevOps.port));

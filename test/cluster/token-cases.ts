@@ -42,9 +42,9 @@ async function runSoak(
   await waitUntil('the first exchange', () => azure.entra.requests.length > before, { withinSeconds: 60 });
   // Half the life is the earliest renewal of a short token.
   await sleep((Math.max(tokenSeconds / 2, Math.min(tokenSeconds * 0.8, tokenSeconds - 300)) - 1) * 1000);
-  azure.entra.goDown({ kind: 'status', status: 503 });
+  azure.entra.injectFault({ kind: 'status', status: 503 });
   await sleep(outageSeconds * 1000);
-  azure.entra.comeBack();
+  azure.entra.recover();
   const { output } = await waitForEnd(api, NAMESPACE, name, seconds * 3 + 60);
   const count = (word: string): number => output.split('\n').filter((line) => line === word).length;
   t.comment(
@@ -54,7 +54,7 @@ async function runSoak(
 }
 
 async function runWithoutEntra(t: Test, { api, azure }: Cluster): Promise<void> {
-  azure.entra.goDown({ kind: 'status', status: 503 });
+  azure.entra.injectFault({ kind: 'status', status: 503 });
   const ask = `start=$(date +%s); git ls-remote ${REMOTE} 2>&1 || true; echo "waited $(($(date +%s) - start))"`;
   await api.create(buildPod(NAMESPACE, 'git-waits', { script: ask }));
   await api.create(buildPod(NAMESPACE, 'no-git', { script: 'echo ran' }));
@@ -83,7 +83,7 @@ async function runWithoutEntra(t: Test, { api, azure }: Cluster): Promise<void> 
     status: { containerStatuses: { state: object }[] };
   };
   t.match(requires.status.containerStatuses[0]?.state, { waiting: {} }, 'with require, they do not start');
-  azure.entra.comeBack();
+  azure.entra.recover();
   t.match(await waitForEnd(api, NAMESPACE, 'requires', 60), { phase: 'Succeeded' }, 'they start with the first token');
 }
 

@@ -37,17 +37,17 @@ export async function startTokenRenewal({ api, azure }: Cluster): Promise<(t: Te
   return async (t) => {
     const endSeconds = startSeconds + TOKEN_SECONDS;
     const findExchanges = () =>
-      azure.entra.requests.filter(({ clientId, outcome }) => clientId === ROTATED_CLIENT_ID && outcome !== 'outage');
+      azure.entra.requests.filter(({ clientId, outcome }) => clientId === ROTATED_CLIENT_ID && outcome !== 'fault');
     await waitUntil(
       'an exchange after the end of the first service account token',
-      () => findExchanges().some(({ at }) => at / 1000 > endSeconds),
+      () => findExchanges().some(({ atMs }) => atMs / 1000 > endSeconds),
       {
         withinSeconds: Math.max(0, endSeconds - Date.now() / 1000) + WAIT_SECONDS,
         describe: async () => [findExchanges().at(-1), await api.logs(NAMESPACE, 'renewed', SIDECAR_CONTAINER)],
       },
     );
     const exchanges = findExchanges();
-    const issued = [...new Set(exchanges.map(({ assertionIssuedAt }) => assertionIssuedAt))];
+    const issued = [...new Set(exchanges.map(({ assertionIssuedAtSeconds }) => assertionIssuedAtSeconds))];
     t.comment(
       `service account tokens of ${TOKEN_SECONDS} s: ${exchanges.length} exchanges, with ${issued.length} tokens of the kubelet`,
     );

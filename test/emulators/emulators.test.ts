@@ -1,4 +1,4 @@
-/** The stand-ins are as strict as what they stand for. */
+/** The emulators are as strict as the services. */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
@@ -21,21 +21,21 @@ import {
   translatePaths,
   writeVolume,
 } from '../../src/emulators/index.js';
-import { epochMs } from '../../src/time.js';
+import { addMs, epochMs } from '../../src/time.js';
 
 const now = epochMs(Date.now());
 const TENANT = 'tenant';
 const TOKENS: Readonly<Record<string, AccessToken>> = {
-  good: { clientId: 'writer', tenantId: TENANT, expiresAt: now + 3_600_000 },
-  reading: { clientId: 'reader', tenantId: TENANT, expiresAt: now + 3_600_000 },
-  expired: { clientId: 'writer', tenantId: TENANT, expiresAt: now - 1 },
-  foreign: { clientId: 'writer', tenantId: 'another tenant', expiresAt: now + 3_600_000 },
-  stranger: { clientId: 'stranger', tenantId: TENANT, expiresAt: now + 3_600_000 },
+  good: { clientId: 'writer', tenantId: TENANT, expiresAtMs: addMs(now, 3_600_000) },
+  reading: { clientId: 'reader', tenantId: TENANT, expiresAtMs: addMs(now, 3_600_000) },
+  expired: { clientId: 'writer', tenantId: TENANT, expiresAtMs: addMs(now, -1) },
+  foreign: { clientId: 'writer', tenantId: 'another tenant', expiresAtMs: addMs(now, 3_600_000) },
+  stranger: { clientId: 'stranger', tenantId: TENANT, expiresAtMs: addMs(now, 3_600_000) },
 };
-const directory = mkdtempSync(join(realpathSync(tmpdir()), 'ado-git-stand-ins-'));
+const directory = mkdtempSync(join(realpathSync(tmpdir()), 'ado-git-emulators-'));
 const authority = await createAuthority({ commonName: 'test', days: 1, now });
 const dnsNames = ['dev.azure.com', '*.visualstudio.com'];
-const certificate = await issueCertificate(authority, { commonName: 'stand-ins', dnsNames, days: 1, now });
+const certificate = await issueCertificate(authority, { commonName: 'emulators', dnsNames, days: 1, now });
 const searchPath = process.env['PATH'] ?? '';
 const members = { contoso: { writer: 'write', reader: 'read' } } as const;
 const azureDevOps = await startAzureDevOpsEmulator({

@@ -5,7 +5,7 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { createAuthority } from '../../src/certificates/authority.js';
-import { type Outage, startConnectProxy } from '../../src/emulators/index.js';
+import { type EntraFault, startConnectProxy } from '../../src/emulators/index.js';
 import { epochMs } from '../../src/time.js';
 import {
   ask,
@@ -88,7 +88,7 @@ void t.test('a token is fetched, told and served; nothing gives it away', async 
 });
 
 void t.test('tokens are renewed before they end, are adopted after kill -9, and vanish when they end', async (t) => {
-  const world = await makeWorld(t, { tokenLifetime: 2 });
+  const world = await makeWorld(t, { tokenLifetimeSeconds: 2 });
   let reads = 0;
   const torn: string[] = [];
   const reader = setInterval(() => {
@@ -128,7 +128,7 @@ void t.test('tokens are renewed before they end, are adopted after kill -9, and 
   writeFileSync(join(world.directory, CREDENTIAL_FILE), left);
   writeFileSync(join(world.directory, 'credential-of-another-tenant'), 'x');
   writeFileSync(join(world.directory, '.new-state'), 'half');
-  world.entra.goDown({ kind: 'status', status: 503 });
+  world.entra.injectFault({ kind: 'status', status: 503 });
   const asked = world.entra.requests.length;
   sidecar = world.start({ ...changes, ADO_GIT_STARTUP: 'require' });
   await until('the adopting sidecar', () => sidecar.logs().includes('"message":"started"'));
@@ -143,13 +143,13 @@ void t.test('tokens are renewed before they end, are adopted after kill -9, and 
   t.equal((await ask(sidecar.port, '/readyz')).status, 503);
   t.equal((await ask(sidecar.port, '/startz')).status, 200, 'a lost token takes nothing back');
   world.entra.setTokenLifetime(3600);
-  world.entra.comeBack();
+  world.entra.recover();
   await until('a token again', () => isReady(world));
   t.equal((await ask(sidecar.port, '/readyz')).status, 200);
 });
 
 void t.test("Entra's bad days: each has its class and a sentence, and passes", async (t) => {
-  const days: [Outage, Record<string, unknown>][] = [
+  const days: [EntraFault, Record<string, unknown>][] = [
     [{ kind: 'html' }, { class: 'bad-answer', message: /answered 200, but not with JSON/ }],
     [{ kind: 'empty' }, { class: 'bad-answer' }],
     [{ kind: 'huge' }, { class: 'bad-answer', message: /more than 256 KiB/ }],
@@ -186,7 +186,7 @@ void t.test("Entra's bad days: each has its class and a sentence, and passes", a
   const world = await makeWorld(t);
   for (const [day, expected] of days) {
     const name = JSON.stringify(day).slice(0, 80);
-    world.entra.goDown(day);
+    world.entra.injectFault(day);
     rmSync(join(world.directory, 'status.json'), { force: true });
     const sidecar = world.start({ ADO_GIT_PORT: '0' });
     await until(name, () => readError(world)['class'] !== undefined);
@@ -198,7 +198,7 @@ void t.test("Entra's bad days: each has its class and a sentence, and passes", a
   const sidecar = world.start({ ADO_GIT_PORT: await findFreePort(), ADO_GIT_STARTUP: 'wait' });
   await until('a failure', () => sidecar.logs().includes('"level":"warn"'));
   t.equal((await ask(sidecar.port, '/startz')).status, 503, 'containers wait');
-  world.entra.comeBack();
+  world.entra.recover();
   await until('a token', () => isReady(world));
   t.equal((await ask(sidecar.port, '/startz')).status, 200);
 });
@@ -310,13 +310,13 @@ void t.test('through a proxy, past a proxy, and a proxy that refuses', async (t)
 void t.test('without a port it listens on a socket, and the exec probe asks there', async (t) => {
   const world = await makeWorld(t);
   writeFileSync(join(world.directory, 'sidecar.sock'), 'left by another');
-  world.entra.goDown({ kind: 'status', status: 503 });
+  world.entra.injectFault({ kind: 'status', status: 503 });
   const changes = { ADO_GIT_PORT: '0', ADO_GIT_STARTUP: 'require' };
   t.equal(await world.start(changes, ['probe', 'healthz']).ended, 1, 'nobody listens yet');
   world.start(changes);
   await until('the socket', async () => (await world.start(changes, ['probe', 'healthz']).ended) === 0);
   t.equal(await world.start(changes, ['probe', 'startz']).ended, 1);
-  world.entra.comeBack();
+  world.entra.recover();
   await until('a token', () => isReady(world));
   t.equal(await world.start(changes, ['probe', 'startz']).ended, 0);
   const socketPath = join(world.directory, 'sidecar.sock');

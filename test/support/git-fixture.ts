@@ -63,7 +63,7 @@ export async function startGitFixture(t: Test): Promise<GitFixture> {
     searchPath: SEARCH_PATH,
   });
   t.teardown(async () => {
-    programs.endAll();
+    programs.stopAll();
     await azure.close();
     rmSync(root, { recursive: true, force: true, maxRetries: 3 });
   });

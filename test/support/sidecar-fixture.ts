@@ -64,7 +64,7 @@ async function makeKeys(): Promise<{
   const authority = await createAuthority({ commonName: 'test authority', days: 1, now });
   const leaf = { commonName: 'localhost', dnsNames: ['localhost'], days: 1, now };
   const certificate = await issueCertificate(authority, leaf);
-  return { authority, certificate, cluster: await createTokenIssuer(ISSUER, Date.now) };
+  return { authority, certificate, cluster: await createTokenIssuer(ISSUER, () => epochMs(Date.now())) };
 }
 
 export async function makeWorld(t: Test, options: Partial<EntraOptions> = {}): Promise<World> {
@@ -86,7 +86,7 @@ export async function makeWorld(t: Test, options: Partial<EntraOptions> = {}): P
       },
     ],
     findKeys: () => cluster.keys,
-    now: Date.now,
+    now: () => epochMs(Date.now()),
     ...options,
   });
   t.teardown(() => entra.close());

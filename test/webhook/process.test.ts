@@ -7,7 +7,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import t from 'tap';
-import { type ServiceAccountApi, startServiceAccountApi } from '../../src/emulators/index.js';
+import { type ApiServerEmulator, startApiServerEmulator } from '../../src/emulators/index.js';
 import { connectAnywhere } from '../../src/kubernetes/kubeconfig.js';
 import { runWebhook } from '../../src/webhook/run.js';
 import { createPod, createReview, readResponse } from '../support/admission-review.js';
@@ -43,7 +43,7 @@ function writeFile(name: string, text: string): string {
 
 type Environment = Record<string, string>;
 
-function settingsFor({ port }: Pick<ServiceAccountApi, 'port'>, change: Environment = {}): Environment {
+function settingsFor({ port }: Pick<ApiServerEmulator, 'port'>, change: Environment = {}): Environment {
   const { certificatePem: authorityPem } = pki.authority;
   return {
     ADO_GIT_LISTEN_PORT: '0',
@@ -160,8 +160,8 @@ async function waitForMetric({ health }: Serving, line: RegExp): Promise<void> {
   await waitUntil(`${line} in the metrics`, async () => line.test((await health('/metrics')).text));
 }
 
-async function startApi(): Promise<ServiceAccountApi> {
-  const api = await startServiceAccountApi({ certificate: pki.server, token: TOKEN });
+async function startApi(): Promise<ApiServerEmulator> {
+  const api = await startApiServerEmulator({ certificate: pki.server, token: TOKEN });
   api.put('apps', 'builder', IDENTITY);
   return api;
 }
@@ -340,7 +340,7 @@ void t.test('it serves over TLS 1.2 and later, and ends in order', async (t) => 
 void t.test('it is ready once the cache is filled, and stays so', async (t) => {
   const api = await startApi();
   t.teardown(() => api.close());
-  api.misbehave({ status: 500, to: ['list'] });
+  api.injectFault({ status: 500, to: ['list'] });
   const webhook = await waitForPorts(run(settingsFor(api)));
   await webhook.waitForLog('the watch of the service accounts broke');
   const notReady = await webhook.health('/readyz');
@@ -348,9 +348,9 @@ void t.test('it is ready once the cache is filled, and stays so', async (t) => {
   t.match(notReady.text, /service-accounts/);
   t.ok(readResponse((await webhook.mutate(createReview(POD))).text).patch, 'it serves by live reads');
 
-  api.misbehave({});
+  api.recover();
   await waitForReadiness(webhook);
-  api.misbehave({ status: 500 });
+  api.injectFault({ status: 500 });
   api.cutWatches();
   await waitForMetric(webhook, /watch_restarts_total\{cause="failed"\} ([2-9]|\d{2,})$/m);
   t.equal((await webhook.health('/readyz')).status, 200, 'it stays ready when the API server is away');
@@ -362,12 +362,12 @@ void t.test('it is ready once the cache is filled, and stays so', async (t) => {
 void t.test('a signal before it is ready, and a second one, end it at once', async (t) => {
   const api = await startApi();
   t.teardown(() => api.close());
-  api.misbehave({ status: 500, to: ['list'] });
+  api.injectFault({ status: 500, to: ['list'] });
   const early = await waitForPorts(run(settingsFor(api, { ADO_GIT_DRAIN_SECONDS: '300' })));
   early.stop();
   t.equal((await early.waitForEnd()).code, 0, 'there is nothing to drain');
 
-  api.misbehave({});
+  api.recover();
   const impatient = await waitForPorts(spawnProgram(COMMAND, settingsFor(api, { ADO_GIT_DRAIN_SECONDS: '300' })));
   await impatient.waitForLog('ready');
   impatient.stop();

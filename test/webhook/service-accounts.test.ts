@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { type ServiceAccountApi, startServiceAccountApi } from '../../src/emulators/index.js';
+import { type ApiServerEmulator, startApiServerEmulator } from '../../src/emulators/index.js';
 import { DENIED_REASONS, LASTING_REASONS, type Outcome, PASSING_REASONS } from '../../src/inject/index.js';
 import { createKubernetesApi } from '../../src/kubernetes/client.js';
 import { createLogger } from '../../src/log.js';
@@ -25,7 +25,7 @@ const hasClient = (annotations: Readonly<Record<string, string>>): boolean =>
 const log = createLogger('error', () => undefined, Date.now);
 
 async function startApi(test: Test) {
-  const server = await startServiceAccountApi();
+  const server = await startApiServerEmulator();
   test.teardown(() => server.close());
   const api = createKubernetesApi({
     server: new URL(`http://127.0.0.1:${server.port}`),
@@ -38,7 +38,7 @@ async function startApi(test: Test) {
 /** Runs the reflector until the test ends; its pauses are recorded, and cut short. */
 async function startReflector(
   test: Test,
-  server: ServiceAccountApi,
+  server: ApiServerEmulator,
   api: ReturnType<typeof createKubernetesApi>,
   idleMs = 60_000,
 ) {
@@ -114,7 +114,7 @@ void t.test('a connection on which nothing comes is given up', async (t) => {
   const { server, api } = await startApi(t);
   server.put('apps', 'builder', IDENTITY);
   const { cache, restarts } = await startReflector(t, server, api, 200);
-  server.muteWatches();
+  server.stallWatches();
   server.put('apps', 'second', IDENTITY);
   await waitUntil('the second account', () => cache.size === 2);
   t.equal(restarts[0], 'failed');
@@ -125,7 +125,7 @@ void t.test('a version that is too old leads to another list', async (t) => {
   server.put('apps', 'builder', IDENTITY);
   server.put('apps', 'second', IDENTITY);
   const { cache, restarts, syncs } = await startReflector(t, server, api);
-  server.muteWatches();
+  server.stallWatches();
   server.remove('apps', 'second');
   server.compact();
   server.cutWatches();
@@ -144,7 +144,7 @@ void t.test('a watch that fails again and again leads to another list', async (t
   const { server, api } = await startApi(t);
   server.put('apps', 'builder', IDENTITY);
   const { cache, restarts, syncs } = await startReflector(t, server, api);
-  server.misbehave({ status: 500, to: ['watch'] });
+  server.injectFault({ status: 500, to: ['watch'] });
   server.cutWatches();
   server.put('apps', 'second', IDENTITY);
   await waitUntil('another list', () => syncs() >= 2);
@@ -157,11 +157,11 @@ void t.test('an API server that is away costs nothing but pauses', async (t) => 
   server.put('apps', 'builder', IDENTITY);
   const { cache, pauses, syncs } = await startReflector(t, server, api);
   server.compact();
-  server.misbehave({ status: 503 });
+  server.injectFault({ status: 503 });
   await waitUntil('nine pauses', () => pauses.length >= 9);
   t.equal(cache.size, 1, 'what was known stays');
   t.same(pauses.slice(0, 8), [500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000], 'each longer, up to a bound');
-  server.misbehave({});
+  server.recover();
   await waitUntil('another list', () => syncs() >= 2);
 });
 
@@ -177,7 +177,7 @@ void t.test('the cache answers what it can', async (t) => {
 
   t.same(accounts.findCached('apps', 'builder'), { state: 'found', annotations: IDENTITY });
 
-  server.muteWatches();
+  server.stallWatches();
   server.put('apps', 'late', IDENTITY);
   t.same(accounts.findCached('apps', 'late'), { state: 'found', annotations: {} });
   t.same(await accounts.readLive('apps', 'late'), { state: 'found', annotations: IDENTITY }, 'annotated just now');
@@ -190,11 +190,11 @@ void t.test('the cache answers what it can', async (t) => {
   t.same(results, ['found', 'found', 'missing']);
 
   const before = reads();
-  server.misbehave({ delay: 50 });
+  server.injectFault({ delayMs: 50 });
   await Promise.all(Array.from({ length: 20 }, () => accounts.readLive('apps', 'new')));
   t.equal(reads(), before + 1, 'concurrent questions share one read');
 
-  server.misbehave({ status: 500 });
+  server.injectFault({ status: 500 });
   t.match(await accounts.readLive('apps', 'new'), { state: 'unavailable', cause: /answered with 500/ });
   t.equal(accounts.findCached('apps', 'builder')?.state, 'found', 'the cache still answers');
 });
@@ -203,14 +203,14 @@ void t.test('a live read is bounded, and so are many', async (t) => {
   const { server, api } = await startApi(t);
   const cache = createServiceAccountCache();
   const accounts = createServiceAccounts({ api, cache, now: Date.now, onLiveRead: () => undefined, budgetMs: 150 });
-  server.misbehave({ delay: 60_000 });
+  server.injectFault({ delayMs: 60_000 });
   const names = Array.from({ length: 40 }, (_, index) => `account-${index}`);
   const answers = await Promise.all(names.map((name) => accounts.readLive('apps', name)));
   for (const answer of answers)
     t.match(answer, { state: 'unavailable', cause: /within 0\.(0\d*|1[0-4]\d*|15) s|under way/ });
   t.ok(server.requests.length <= 16, 'only so many reads are under way');
 
-  server.misbehave({});
+  server.recover();
   server.put('apps', 'builder', IDENTITY);
   const find = () => accounts.readLive('apps', 'builder');
   // On a busy machine some reads pass their budget.
@@ -317,7 +317,7 @@ void t.test('Events', async (t) => {
     record(refused('admit'), requestFor(createPod({}, { ownerReferences })));
   }
   record(refused('admit'), requestFor(null));
-  server.misbehave({ status: 403 });
+  server.injectFault({ status: 403 });
   record(refused('admit'), requestFor(createPod({}, { ownerReferences: [{ ...owner, uid: 'uid-2' }] })));
   await waitUntil('the refused Event', () => counts.length === 4);
   t.same(
@@ -326,7 +326,7 @@ void t.test('Events', async (t) => {
     'only for owners of admitted pods; failures are only counted',
   );
 
-  server.misbehave({ delay: 60_000 });
+  server.injectFault({ delayMs: 60_000 });
   for (let index = 0; index < 150; index += 1) {
     record(refused('admit'), requestFor(createPod({}, { ownerReferences: [{ ...owner, uid: `burst-${index}` }] })));
   }

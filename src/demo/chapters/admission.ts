@@ -1,20 +1,20 @@
-/** First act: a pod is created, and the webhook patches it. */
+/** Chapter 1: a pod is created, and the webhook patches it. */
 import type { Pod } from '../../kubernetes/types.js';
 import { ANNOTATION } from '../../names.js';
-import { type Context, NAMESPACE, patchPod, writePod } from '../context.js';
+import { type Context, createManifest, NAMESPACE, patchPod } from '../context.js';
 import { describePatch, describeValue } from '../format.js';
 import { check } from '../steps.js';
 
 /** Returns the patched pod. */
 export async function runAdmissionChapter({ webhook, terminal, step }: Context): Promise<Pod> {
   terminal.chapter('A pod is created');
-  const pod = writePod('builder');
-  terminal.tell(`Its author wrote this; it goes to the webhook in an AdmissionReview of the namespace ${NAMESPACE}:`);
+  const pod = createManifest('builder');
+  terminal.explain(`The pod as its author wrote it; the API server sends it to the webhook, namespace ${NAMESPACE}:`);
   terminal.show(describeValue(pod));
 
   const admission = await step(
-    ({ patch, milliseconds, tls }) =>
-      `the webhook answers over ${tls} in ${milliseconds.toFixed(0)} ms: ${patch.length} operations, all of them add`,
+    ({ patch, tookMs, tls }) =>
+      `the webhook answers over ${tls} in ${tookMs.toFixed(0)} ms: ${patch.length} operations, all of them add`,
     async () => {
       const answer = await webhook.admit(NAMESPACE, pod);
       check(answer.allowed, `the webhook refused the pod: ${answer.message}`);
@@ -24,27 +24,27 @@ export async function runAdmissionChapter({ webhook, terminal, step }: Context):
       check(others.length === 0, `the patch does not only add: ${JSON.stringify(others)}`);
       return answer;
     },
-    'the webhook is asked about the pod',
+    'the webhook answers',
   );
   terminal.show(describePatch(admission.patch));
 
   const patched = patchPod(pod, admission);
-  await step('asked again about the patched pod, it changes nothing', async () => {
+  await step('for the patched pod, the webhook answers with an empty patch', async () => {
     const { allowed, patch } = await webhook.admit(NAMESPACE, patched);
-    check(allowed && patch.length === 0, `the second pass made a patch: ${JSON.stringify(patch)}`);
+    check(allowed && patch.length === 0, `the second answer has a patch: ${JSON.stringify(patch)}`);
   });
-  const refusal = await step("a pod that can't be served is told why, and what mends it", async () => {
-    const answer = await webhook.admit(NAMESPACE, withoutIdentity());
-    check(!answer.allowed, 'a pod without an identity was admitted though it asks to be injected');
+  const refusal = await step("a pod that can't be injected is denied, with the reason and the fix", async () => {
+    const answer = await webhook.admit(NAMESPACE, createManifestWithoutIdentity());
+    check(!answer.allowed, 'a pod without an identity was admitted although it asks for injection');
     return answer.message;
   });
-  terminal.tell(refusal);
+  terminal.explain(refusal);
   return patched;
 }
 
-/** Asks by name to be injected, but its service account names no identity. */
-function withoutIdentity(): Pod {
-  const pod = writePod('builder', { [ANNOTATION.inject]: 'enabled' });
+/** A pod that asks for injection by an annotation; its service account names no identity. */
+function createManifestWithoutIdentity(): Pod {
+  const pod = createManifest('builder', { [ANNOTATION.inject]: 'enabled' });
   return {
     metadata: { ...pod.metadata, name: 'stranger-1' },
     spec: { ...pod.spec, serviceAccountName: 'stranger' },

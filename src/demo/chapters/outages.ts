@@ -1,30 +1,31 @@
-/** Fourth act: what goes wrong in real life, and what git says then. */
+/** Chapter 4: outages and wrong settings, and what git prints then. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { federate, type RunningPod } from '../../emulators/index.js';
 import { type Context, createPod, git, IDENTITIES, NAMESPACE, REPOSITORY, runGit } from '../context.js';
-import { check, secondsSince } from '../steps.js';
+import { check, formatSecondsSince } from '../steps.js';
 import { waitFor, waitForToken } from './start.js';
 
-/** Life of the tokens of the account `hasty`, seconds. */
-const SHORT_LIFE = 6;
+/** Lifetime of the tokens of the account `hasty`. */
+const SHORT_LIFETIME_SECONDS = 6;
+const LONG_LIFETIME_SECONDS = 3600;
 const LS_REMOTE = ['ls-remote', REPOSITORY] as const;
 
-/** @param builder the pod of the acts before, whose token is good for an hour. */
+/** @param builder the pod of the earlier chapters; its token is valid for an hour. */
 export async function runOutagesChapter(context: Context, builder: RunningPod): Promise<void> {
-  context.terminal.chapter('Bad days');
-  await playPropagation(context);
-  const hasty = await playRenewal(context);
-  await runOutage(context, builder, hasty);
-  await playWrongSubject(context);
-  await playOtherHosts(context, builder);
+  context.terminal.chapter('Outages and wrong settings');
+  await showPropagation(context);
+  const hasty = await showRenewal(context);
+  await showOutage(context, builder, hasty);
+  await showWrongSubject(context);
+  await showOtherHosts(context, builder);
 }
 
-async function playPropagation(context: Context): Promise<void> {
+async function showPropagation(context: Context): Promise<void> {
   const { step, azure, terminal } = context;
   const started = performance.now();
   await step(
     () =>
-      `the federated credential is made after the pod: git waits for it, and ends well after ${secondsSince(started)}`,
+      `the federated credential is created after the pod: git waits, and succeeds after ${formatSecondsSince(started)}`,
     async () => {
       const pod = await createPod(context, 'newcomer');
       const waiting = runGit(pod, LS_REMOTE);
@@ -32,19 +33,19 @@ async function playPropagation(context: Context): Promise<void> {
       check(early === undefined, `git did not wait: ${early?.stderr ?? ''}`);
       azure.entra.setFederatedCredentials(IDENTITIES.newcomer.clientId, [federate(`${NAMESPACE}:newcomer`)]);
       const { code, stderr } = await waiting;
-      check(code === 0, `git ended with ${code}:\n${stderr}`);
+      check(code === 0, `git failed with exit code ${code}:\n${stderr}`);
     },
-    'the federated credential is made after the pod; git waits for it',
+    'the federated credential is created after the pod: git waits',
   );
-  terminal.tell(`Entra answered ${listOutcomes(context, IDENTITIES.newcomer.clientId)}.`);
+  terminal.explain(`Entra answered ${listOutcomes(context, IDENTITIES.newcomer.clientId)}.`);
 }
 
-async function playRenewal(context: Context): Promise<RunningPod> {
+async function showRenewal(context: Context): Promise<RunningPod> {
   const { step, azure } = context;
-  azure.entra.setTokenLifetime(SHORT_LIFE);
+  azure.entra.setTokenLifetime(SHORT_LIFETIME_SECONDS);
+  const title = `tokens with a lifetime of ${SHORT_LIFETIME_SECONDS} s are renewed`;
   const { pod } = await step(
-    ({ runs, tokens }) =>
-      `tokens that live ${SHORT_LIFE} s are renewed under a loop: git ls-remote, ${runs} times, ${tokens} tokens, no failure`,
+    ({ runs, tokens }) => `${title}: git ls-remote ran ${runs} times with ${tokens} tokens, without a failure`,
     async () => {
       const hasty = await createPod(context, 'hasty');
       const firstRequest = azure.azureDevOps.requests.length;
@@ -53,7 +54,7 @@ async function playRenewal(context: Context): Promise<RunningPod> {
         return new Set(requests.slice(firstRequest).flatMap(({ tokenDigest }) => tokenDigest ?? [])).size;
       };
       let runs = 0;
-      const end = performance.now() + 10 * SHORT_LIFE * 1000;
+      const end = performance.now() + 10 * SHORT_LIFETIME_SECONDS * 1000;
       while (countTokens() < 3) {
         check(performance.now() < end, 'the token is not renewed');
         await git(hasty, LS_REMOTE);
@@ -62,86 +63,84 @@ async function playRenewal(context: Context): Promise<RunningPod> {
       }
       return { pod: hasty, runs, tokens: countTokens() };
     },
-    `tokens that live ${SHORT_LIFE} s are renewed under a loop`,
+    title,
   );
   return pod;
 }
 
-async function runOutage({ step, azure, terminal }: Context, builder: RunningPod, hasty: RunningPod): Promise<void> {
-  azure.entra.goDown({ kind: 'status', status: 503 });
-  await step('Entra is down: a valid token serves on', async () => {
+async function showOutage({ step, azure, terminal }: Context, builder: RunningPod, hasty: RunningPod): Promise<void> {
+  azure.entra.injectFault({ kind: 'status', status: 503 });
+  await step('Entra is down: git works on with a valid token', async () => {
     await git(builder, LS_REMOTE);
   });
-  await step('the sidecar is killed meanwhile: the new one takes the valid token over', async () => {
+  await step('Entra is down and the sidecar is killed: the new sidecar adopts the valid token', async () => {
     await builder.killSidecar();
     await waitForToken(builder);
     check(builder.restarts() === 1, `the sidecar was restarted ${builder.restarts()} times`);
     await git(builder, LS_REMOTE);
   });
-  const message = await step(
-    'the token of the other pod ends: git ends too, and asks nobody for a password',
-    async () => {
-      await waitFor(
-        async () => (await hasty.probe('/readyz')) !== 200,
-        () => 'the token has not ended',
-      );
-      return failingGit(hasty);
-    },
-  );
-  for (const line of message) terminal.tell(line);
+  const message = await step('Entra is down and a token expires: git fails, and asks for no password', async () => {
+    await waitFor(
+      async () => (await hasty.probe('/readyz')) !== 200,
+      () => 'the token has not expired',
+    );
+    return runFailingGit(hasty);
+  });
+  for (const line of message) terminal.explain(line);
   await step(
-    ({ seconds }) => `Entra is back: ${seconds} later git works again`,
+    ({ recovery }) => `Entra is up again: git works after ${recovery}`,
     async () => {
-      const back = performance.now();
-      azure.entra.comeBack();
-      azure.entra.setTokenLifetime(3600);
+      const started = performance.now();
+      azure.entra.recover();
+      azure.entra.setTokenLifetime(LONG_LIFETIME_SECONDS);
       await waitForToken(hasty);
       await git(hasty, LS_REMOTE);
-      return { seconds: secondsSince(back) };
+      return { recovery: formatSecondsSince(started) };
     },
-    'Entra is back',
+    'Entra is up again',
   );
 }
 
-async function playWrongSubject(context: Context): Promise<void> {
+async function showWrongSubject(context: Context): Promise<void> {
   const { step, terminal } = context;
   const message = await step(
-    'the federated credential names another subject: git ends at once, with what mends it',
-    async () => failingGit(await createPod(context, 'misspelt')),
+    'the federated credential names another subject: git fails at once and prints the fix',
+    async () => runFailingGit(await createPod(context, 'misspelt')),
   );
-  for (const line of message) terminal.tell(line);
+  for (const line of message) terminal.explain(line);
 }
 
-async function playOtherHosts({ step, azure }: Context, builder: RunningPod): Promise<void> {
+async function showOtherHosts({ step, azure }: Context, builder: RunningPod): Promise<void> {
   const cases = [
-    ['a look-alike host gets nothing', 'https://dev.azure.com.evil.example/contoso/payments/_git/api'],
-    ['nor does Azure DevOps itself without TLS', 'http://dev.azure.com/contoso/payments/_git/api'],
+    ['a look-alike host gets no token', 'https://dev.azure.com.evil.example/contoso/payments/_git/api'],
+    ['Azure DevOps gets no token without TLS', 'http://dev.azure.com/contoso/payments/_git/api'],
   ] as const;
   for (const [title, url] of cases) {
     await step(`${title}: git ls-remote ${url}`, async () => {
       const before = azure.trap.requests.length;
       const { code } = await runGit(builder, ['ls-remote', url]);
       const requests = azure.trap.requests.slice(before);
-      check(code !== 0, 'git ended well, and should not have');
-      check(requests.length > 0, 'git did not come to the host at all');
-      const given = requests.filter(({ gotSecret }) => gotSecret);
-      check(given.length === 0, `the host got a secret: ${given.map(({ request }) => request).join()}`);
+      check(code !== 0, 'git did not fail');
+      check(requests.length > 0, 'git sent no request to the host');
+      const withSecret = requests.filter(({ gotSecret }) => gotSecret);
+      check(withSecret.length === 0, `the host got a secret: ${withSecret.map(({ request }) => request).join()}`);
     });
   }
 }
 
-/** Runs git, which must fail; returns what it says. */
-async function failingGit(pod: RunningPod): Promise<string[]> {
+/** Runs git, which must fail; returns the lines that it prints. */
+async function runFailingGit(pod: RunningPod): Promise<string[]> {
   const { code, stderr } = await runGit(pod, LS_REMOTE);
-  check(code === 128, `git ended with ${code}`);
+  check(code === 128, `git ended with exit code ${code}`);
   check(!/could not read (Username|Password)/.test(stderr), `git asked for a password: ${stderr}`);
-  // As it reads in a container.
+  // With the paths of a container.
   return stderr.trim().replaceAll(pod.locate('.'), '').split('\n');
 }
 
+/** The answers of Entra to an application, such as `AADSTS70025, then with a token`. */
 function listOutcomes({ azure }: Context, clientId: string): string {
-  const outcomes = azure.entra.requests
+  return azure.entra.requests
     .filter((request) => request.clientId === clientId)
-    .map(({ outcome }) => outcome);
-  return outcomes.map((outcome) => (outcome === 'token' ? 'then with a token' : outcome)).join(', ');
+    .map(({ outcome }) => (outcome === 'token' ? 'then with a token' : outcome))
+    .join(', ');
 }

@@ -1,4 +1,4 @@
-/** Second act: the kubelet starts the pod; the sidecar fetches a token. */
+/** Chapter 2: the kubelet starts the pod, and the sidecar gets a token. */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,17 +13,19 @@ import {
   TOKEN_DIRECTORY,
   TOKEN_FILE,
 } from '../../names.js';
+import { type EpochSeconds, formatTime, toEpochMs } from '../../time.js';
 import { CONTAINER, type Context } from '../context.js';
 import { describeValue } from '../format.js';
-import { check, secondsSince } from '../steps.js';
+import { check, formatSecondsSince } from '../steps.js';
 
-const DEADLINE = 20_000;
+const POLL_MS = 50;
+const DEADLINE_MS = 20_000;
 
 /** Returns the running pod, with a token. */
 export async function runStartChapter({ run, terminal, step, azure }: Context, patched: Pod): Promise<RunningPod> {
   terminal.chapter('The pod starts');
   const started = performance.now();
-  const pod = await step(`volumes are made, and the sidecar ${SIDECAR_CONTAINER} runs`, () => run(patched));
+  const pod = await step(`the volumes are created, and the sidecar ${SIDECAR_CONTAINER} runs`, () => run(patched));
   const claims = await step('the projected token is signed by the cluster; its claims:', async () => {
     const token = await readFile(pod.locate(join(TOKEN_DIRECTORY, TOKEN_FILE)), 'utf8');
     return decodeJwt(token);
@@ -31,30 +33,30 @@ export async function runStartChapter({ run, terminal, step, azure }: Context, p
   terminal.show(describeValue(claims).map(explainTime));
 
   const status = await step(
-    () => `Entra takes it and gives a token for Azure DevOps, ${secondsSince(started)} after the start`,
+    () => `Entra accepts it and issues a token for Azure DevOps, ${formatSecondsSince(started)} after the start`,
     async () => {
       await waitForToken(pod);
       return readStatus(pod);
     },
-    'the sidecar exchanges it at Entra',
+    'the sidecar exchanges it for a token',
   );
-  terminal.tell(`${STATE_DIRECTORY}/${STATE_FILE.status}: ${status}`);
-  await step('the probes hold: /healthz, /startz and /readyz answer 200', async () => {
+  terminal.explain(`${STATE_DIRECTORY}/${STATE_FILE.status}: ${status}`);
+  await step('the probes pass: /healthz, /startz and /readyz answer 200', async () => {
     for (const path of ['/healthz', '/startz', '/readyz']) {
       const code = await pod.probe(path);
       check(code === 200, `${path} answered ${code}`);
     }
-    check(azure.entra.requests.length === 1, `Entra was asked ${azure.entra.requests.length} times`);
+    check(azure.entra.requests.length === 1, `Entra got ${azure.entra.requests.length} requests`);
   });
-  terminal.tell(`What a program in the container ${CONTAINER} finds:`);
-  terminal.show(await describeSurroundings(pod, patched));
+  terminal.explain(`Variables and files for programs in the container ${CONTAINER}:`);
+  terminal.show(await describeContainer(pod, patched));
   return pod;
 }
 
-/** Times in a token are seconds since 1970. */
+/** Adds the date to a time in a token. */
 function explainTime(line: string): string {
   const seconds = /^(?:iat|nbf|exp): (\d+)$/.exec(line)?.[1];
-  return seconds === undefined ? line : `${line} # ${new Date(Number(seconds) * 1000).toISOString()}`;
+  return seconds === undefined ? line : `${line} # ${formatTime(toEpochMs(Number(seconds) as EpochSeconds))}`;
 }
 
 /** Waits until the sidecar has a token. */
@@ -65,12 +67,12 @@ export function waitForToken(pod: RunningPod): Promise<void> {
   );
 }
 
-/** Asks again and again until it holds. */
-export async function waitFor(holds: () => Promise<boolean>, problem: () => string): Promise<void> {
-  const end = performance.now() + DEADLINE;
-  while (!(await holds())) {
+/** Waits until the condition holds. @throws Error with the problem, if it does not in time. */
+export async function waitFor(condition: () => Promise<boolean>, problem: () => string): Promise<void> {
+  const end = performance.now() + DEADLINE_MS;
+  while (!(await condition())) {
     check(performance.now() < end, problem());
-    await sleep(50);
+    await sleep(POLL_MS);
   }
 }
 
@@ -82,8 +84,8 @@ async function readStatus(pod: RunningPod): Promise<string> {
   return `state ${identity.state}, client ${identity.clientId}, until ${identity.expiresAt}`;
 }
 
-/** The environment that injection added, and the files, with the paths as they are in a container. */
-async function describeSurroundings(pod: RunningPod, patched: Pod): Promise<string[]> {
+/** The injected variables, and the files with their paths in the container. */
+async function describeContainer(pod: RunningPod, patched: Pod): Promise<string[]> {
   const container = patched.spec.containers.find(({ name }) => name === CONTAINER);
   const env = (container?.env ?? [])
     .filter(({ name }) => name.startsWith('GIT_'))

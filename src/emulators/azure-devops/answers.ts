@@ -1,4 +1,4 @@
-/** Azure DevOps' own answers to clients that it does not serve. */
+/** The answers of Azure DevOps to requests that it refuses. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 export interface Answer {
@@ -7,21 +7,21 @@ export interface Answer {
   readonly body?: string;
 }
 
-/** Sends the answer; text, where its headers don't say otherwise. */
+/** Sends the answer, as plain text unless its headers name another type. */
 export function sendAnswer(response: ServerResponse, { status, headers = {}, body = '' }: Answer): void {
   response.setHeader('Content-Type', 'text/plain; charset=utf-8');
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.writeHead(status).end(body);
 }
 
-/** What a client without a valid token gets: a REST client a page with status 203, git a 401, a browser the sign-in. */
-export function unauthorized(
+/** Without a valid token a REST client gets a page with status 203, git a 401, and a browser the sign-in page. */
+export function answerUnauthorized(
   kind: 'git' | 'lfs' | 'rest',
   tenantId: string,
   request: IncomingMessage,
   url: URL,
 ): Answer {
-  if (kind === 'rest') return signInPage(203);
+  if (kind === 'rest') return answerSignIn(203);
   if (!/^git(-lfs)?\//.test(request.headers['user-agent'] ?? '')) {
     return {
       status: 302,
@@ -42,26 +42,26 @@ export function unauthorized(
   };
 }
 
-/** A page for people, which clients that look at the status alone take for success. */
-export function signInPage(status: number): Answer {
+/** A page for people; a client that checks only the status takes it for success. */
+export function answerSignIn(status: number): Answer {
   const body = '<!DOCTYPE html><html><head><title>Azure DevOps Services | Sign In</title></head><body></body></html>';
   return { status, headers: { 'Content-Type': 'text/html; charset=utf-8' }, body };
 }
 
-/** To who is no member, and for a wrong name. */
-export function repositoryNotFound(name: string): Answer {
+/** For an identity that is not a member, and for a wrong name. */
+export function answerNotFound(name: string): Answer {
   const reason = 'does not exist or you do not have permissions for the operation you are attempting.';
   return { status: 404, body: `TF401019: The Git repository with name or identifier ${name} ${reason}` };
 }
 
-/** To who may read but not write. */
-export function pushForbidden(clientId: string): Answer {
+/** For a push by an identity that may only read. */
+export function answerPushForbidden(clientId: string): Answer {
   const reason = "You need the Git 'GenericContribute' permission to perform this action.";
   return { status: 403, body: `TF401027: ${reason} Details: identity '${clientId}', scope 'repository'.` };
 }
 
-/** To an identity that has used up its share. */
-export function tooManyRequests(retryAfterSeconds: number): Answer {
+/** For an identity above its rate limit. */
+export function answerTooManyRequests(retryAfterSeconds: number): Answer {
   const body =
     "TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource 'TSTU'.";
   const headers = {

@@ -9,10 +9,10 @@ import { createPrograms } from '../process.js';
 export interface GitBackendRequest {
   /** Directory below which the repositories are. */
   readonly root: string;
-  /** Path of the bare repository below {@link root}, then what git asks of it, such as `/a/b.git/info/refs`. */
+  /** Path of the bare repository below {@link root}, then of git's request, such as `/a/b.git/info/refs`. */
   readonly pathInfo: string;
   readonly query: string;
-  /** Who pushes; http-backend takes pushes of authenticated users alone. */
+  /** User of the request; http-backend accepts pushes from authenticated users only. */
   readonly user: string;
   /** Where `git` is found. */
   readonly searchPath: string;
@@ -21,7 +21,7 @@ export interface GitBackendRequest {
 /** The first git that reads `GIT_CONFIG_SYSTEM`. */
 const OLDEST_GIT = [2, 32] as const;
 
-/** Throws, with what mends it, where the machine's git can't serve or can't be played with. */
+/** Checks that this machine's git can serve repositories and can be configured. @throws Error with what to install. */
 export async function checkGit(searchPath: string): Promise<void> {
   const run = (...args: string[]) => createPrograms().run('git', args, { env: { PATH: searchPath } });
   const { code, stdout } = await run('version');
@@ -32,13 +32,11 @@ export async function checkGit(searchPath: string): Promise<void> {
   }
   const backend = join((await run('--exec-path')).stdout.trim(), 'git-http-backend');
   await access(backend).catch(() => {
-    throw new Error(
-      `${backend} is missing, with which git serves repositories; some systems have it in the package git-daemon`,
-    );
+    throw new Error(`${backend} is missing; install it: on some systems it is in the package git-daemon`);
   });
 }
 
-/** Hands the request to `git http-backend` and streams its answer back; resolves when both are through. */
+/** Passes the request to `git http-backend` and streams its answer back; resolves when both are complete. */
 export async function serveGit(
   request: IncomingMessage,
   response: ServerResponse,
@@ -58,7 +56,7 @@ export async function serveGit(
       resolve();
     });
   });
-  // A client that leaves, or a backend that answers before it has read everything, is no error of ours.
+  // Not an error: the client disconnects, or the backend answers before it has read everything.
   backend.stdin.on('error', () => undefined);
   request.pipe(backend.stdin);
   response.once('close', () => backend.kill());
@@ -66,7 +64,7 @@ export async function serveGit(
   await ended;
 }
 
-/** RFC 3875. Without CONTENT_LENGTH http-backend reads to the end, as a chunked push needs it. */
+/** RFC 3875. Without CONTENT_LENGTH http-backend reads to the end, as a chunked push needs. */
 function createCgiEnvironment(request: IncomingMessage, options: GitBackendRequest): Record<string, string> {
   const { headers } = request;
   return {
@@ -88,7 +86,7 @@ function createCgiEnvironment(request: IncomingMessage, options: GitBackendReque
   };
 }
 
-/** Header lines, an empty line, then the body; the pseudo header `Status` carries the status. */
+/** A CGI answer: header lines, an empty line, then the body. The pseudo header `Status` has the status. */
 function streamCgiAnswer(stdout: NodeJS.ReadableStream, response: ServerResponse): void {
   let head = Buffer.alloc(0);
   let headEnded = false;

@@ -1,4 +1,4 @@
-/** Git LFS as Azure DevOps serves it: the batch API with `basic` transfers, and locks of which there are none. */
+/** Git LFS as Azure DevOps serves it: the batch API with `basic` transfers, and empty lists of locks. */
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, rename, stat, writeFile } from 'node:fs/promises';
@@ -13,19 +13,19 @@ const OBJECT_ID = /^[0-9a-f]{64}$/;
 export interface LfsRequest {
   /** Directory of the repository's objects. */
   readonly directory: string;
-  /** What follows `info/lfs/`. */
+  /** The part of the path after `info/lfs/`. */
   readonly path: string;
-  /** URL of `info/lfs`, as the client wrote it. */
+  /** URL of `info/lfs`, as the client sent it. */
   readonly url: string;
   readonly mayWrite: boolean;
 }
 
-/** Where the repository keeps its LFS objects, below the bare repository. */
-export function lfsDirectory(bareRepository: string): string {
+/** Directory of the LFS objects, below the bare repository. */
+export function getLfsDirectory(bareRepository: string): string {
   return join(bareRepository, 'lfs');
 }
 
-/** Answers one request of git-lfs that has been authenticated. */
+/** Answers one authenticated request of git-lfs. */
 export async function serveLfs(request: IncomingMessage, response: ServerResponse, options: LfsRequest): Promise<void> {
   const objectId = /^objects\/([0-9a-f]{64})$/.exec(options.path)?.[1];
   if (request.method === 'POST' && options.path === 'objects/batch') {
@@ -56,14 +56,15 @@ async function answerBatch(request: IncomingMessage, response: ServerResponse, o
   const objects = await Promise.all(
     batch.objects.map(async ({ oid, size }) => {
       const exists = OBJECT_ID.test(oid) && (await isFile(join(options.directory, oid)));
-      if (batch.operation === 'upload') return exists ? { oid, size } : { oid, size, actions: { upload: link(oid) } };
-      if (exists) return { oid, size, actions: { download: link(oid) } };
+      if (batch.operation === 'upload')
+        return exists ? { oid, size } : { oid, size, actions: { upload: createLink(oid) } };
+      if (exists) return { oid, size, actions: { download: createLink(oid) } };
       return { oid, size, error: { code: 404, message: 'Object does not exist' } };
     }),
   );
   sendJson(response, 200, { transfer: 'basic', objects });
 
-  function link(oid: string): { href: string } {
+  function createLink(oid: string): { href: string } {
     return { href: `${options.url}/objects/${oid}` };
   }
 }

@@ -1,11 +1,11 @@
-/** The organizations of the stand-in, with commits, a submodule, an LFS object and names that hold blanks. */
+/** The organizations of the emulator: commits, a submodule, an LFS object, and names with blanks. */
 import { createHash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { devNull } from 'node:os';
 import { join } from 'node:path';
 import { createPrograms } from '../process.js';
-import { lfsDirectory } from './lfs.js';
-import { type Organization, repositoryPath } from './server.js';
+import { getLfsDirectory } from './lfs.js';
+import { getRepositoryPath, type Organization } from './server.js';
 
 type Files = Readonly<Record<string, string>>;
 
@@ -14,36 +14,36 @@ interface Seed {
   readonly project: string;
   readonly repository: string;
   readonly files: Files;
-  /** Paths whose content is an LFS object. */
+  /** Files that are LFS objects. */
   readonly lfs?: Files;
-  /** Path of a submodule and its URL; its commit is the head of the repository of that name in the same project. */
+  /** A submodule; its commit is the head of the named repository in the same project. */
   readonly submodule?: { readonly path: string; readonly url: string; readonly repository: string };
 }
 
-/** Content of the one LFS object, to compare with. */
-export const LFS_CONTENT = 'This stands for a large picture.\n'.repeat(2000);
+/** Content of the only LFS object, to compare with. */
+export const LFS_CONTENT = 'This line is part of a large picture.\n'.repeat(2000);
 
 const SEEDS: readonly Seed[] = [
-  seed('contoso', 'payments', 'library', { 'library.txt': 'shared by many\n' }),
+  createSeed('contoso', 'payments', 'library', { 'library.txt': 'shared by many\n' }),
   {
-    ...seed('contoso', 'payments', 'api', { 'README.md': '# Payments API\n', 'src/main.txt': 'hello\n' }),
+    ...createSeed('contoso', 'payments', 'api', { 'README.md': '# Payments API\n', 'src/main.txt': 'hello\n' }),
     submodule: {
       path: 'library',
       url: 'https://contoso@dev.azure.com/contoso/payments/_git/library',
       repository: 'library',
     },
   },
-  seed('contoso', 'Web Shop', 'store front', { 'README.md': '# Store front\n' }),
+  createSeed('contoso', 'Web Shop', 'store front', { 'README.md': '# Store front\n' }),
   {
-    ...seed('contoso', 'assets', 'assets', { '.gitattributes': '*.bin filter=lfs diff=lfs merge=lfs -text\n' }),
+    ...createSeed('contoso', 'assets', 'assets', { '.gitattributes': '*.bin filter=lfs diff=lfs merge=lfs -text\n' }),
     lfs: { 'picture.bin': LFS_CONTENT },
   },
-  seed('fabrikam', 'platform', 'tools', { 'README.md': '# Tools\n' }),
+  createSeed('fabrikam', 'platform', 'tools', { 'README.md': '# Tools\n' }),
 ];
 
 /**
- * Makes the bare repositories below `root`, and describes their organizations.
- * @param members what each client id may do, by organization.
+ * Creates the bare repositories below `root`; returns their organizations.
+ * @param members access of the client ids, by organization.
  */
 export async function createOrganizations(
   root: string,
@@ -61,7 +61,7 @@ export async function createOrganizations(
   }));
 }
 
-function seed(organization: string, project: string, repository: string, files: Files): Seed {
+function createSeed(organization: string, project: string, repository: string, files: Files): Seed {
   return { organization, project, repository, files };
 }
 
@@ -73,14 +73,14 @@ function listProjects(organization: string): Organization['projects'] {
   }));
 }
 
-/** Makes one bare repository with one commit on `main`, and returns the commit's id. */
+/** Creates a bare repository with one commit on `main`; returns the commit's id. */
 async function createRepository(
   root: string,
   { organization, project, repository, files, lfs = {}, submodule }: Seed,
   heads: ReadonlyMap<string, string>,
   searchPath: string,
 ): Promise<string> {
-  const bare = join(root, repositoryPath(organization, project, repository));
+  const bare = join(root, getRepositoryPath(organization, project, repository));
   const env = { PATH: searchPath, HOME: devNull, GIT_CONFIG_NOSYSTEM: '1', GIT_CONFIG_GLOBAL: devNull };
   const git = async (args: readonly string[], input?: string): Promise<string> => {
     const result = await createPrograms().run('git', args, { env, ...(input === undefined ? {} : { input }) });
@@ -94,7 +94,7 @@ async function createRepository(
   const stream = [
     'commit refs/heads/main',
     'committer Ada <ada@contoso.example> 1700000000 +0000',
-    dataOf('first commit'),
+    writeData('first commit'),
     ...Object.entries({ ...files, ...Object.fromEntries(pointers) }).map(writeFileCommand),
   ];
   if (submodule !== undefined) {
@@ -108,17 +108,17 @@ async function createRepository(
 
 /** `git fast-import`'s command for one file. */
 function writeFileCommand([path, content]: readonly [string, string]): string {
-  return `M 100644 inline ${path}\n${dataOf(content)}`;
+  return `M 100644 inline ${path}\n${writeData(content)}`;
 }
 
-function dataOf(content: string): string {
+function writeData(content: string): string {
   return `data ${Buffer.byteLength(content)}\n${content}`;
 }
 
-/** Stores the object, and returns the pointer file that stands for it in the commit. */
+/** Stores the object; returns the pointer file that replaces it in the commit. */
 async function storeLfsObject(bare: string, content: string): Promise<string> {
   const objectId = createHash('sha256').update(content).digest('hex');
-  await mkdir(lfsDirectory(bare), { recursive: true });
-  await writeFile(join(lfsDirectory(bare), objectId), content);
+  await mkdir(getLfsDirectory(bare), { recursive: true });
+  await writeFile(join(getLfsDirectory(bare), objectId), content);
   return `version https://git-lfs.github.com/spec/v1\noid sha256:${objectId}\nsize ${Buffer.byteLength(content)}\n`;
 }

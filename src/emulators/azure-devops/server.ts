@@ -1,57 +1,51 @@
 /**
- * A strict stand-in for Azure DevOps: real repositories behind its URL shapes, and its real answers to clients that are
- * anonymous, expired, of another tenant, no members, read-only or too many.
+ * A strict emulator of Azure DevOps: real repositories under its URLs. It refuses with the real answers requests without a
+ * token, with an expired one or one of another tenant, of identities that are not members or may only read, and too many.
  */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import type { KeyedCertificate } from '../../certificates/pair.js';
+import type { Now } from '../../time.js';
+import type { AccessToken } from '../entra/access-tokens.js';
 import { type Listening, listenWithTls } from '../network/loopback-server.js';
 import {
   type Answer,
-  pushForbidden,
-  repositoryNotFound,
+  answerNotFound,
+  answerPushForbidden,
+  answerSignIn,
+  answerTooManyRequests,
+  answerUnauthorized,
   sendAnswer,
-  signInPage,
-  tooManyRequests,
-  unauthorized,
 } from './answers.js';
 import { serveGit } from './git-backend.js';
-import { lfsDirectory, serveLfs } from './lfs.js';
+import { getLfsDirectory, serveLfs } from './lfs.js';
 import { parseTarget } from './urls.js';
-
-/** What Entra knows of an access token that it has issued. */
-export interface AccessToken {
-  readonly clientId: string;
-  readonly tenantId: string;
-  /** Milliseconds since 1970. */
-  readonly expiresAt: number;
-}
 
 export type Access = 'read' | 'write';
 
 export interface Organization {
   readonly name: string;
-  /** The Entra tenant that the organization is connected to. */
+  /** The Entra tenant to which the organization is connected. */
   readonly tenantId: string;
-  /** What each member, by client id, may do. */
+  /** The access of each member, by client id. */
   readonly members: Readonly<Record<string, Access>>;
   readonly projects: readonly { readonly name: string; readonly repositories: readonly string[] }[];
 }
 
 export interface AzureDevOpsOptions {
   readonly certificate: KeyedCertificate;
-  /** Directory of the bare repositories, at {@link repositoryPath} each. */
+  /** Directory of the bare repositories, each at {@link getRepositoryPath}. */
   readonly root: string;
   readonly organizations: readonly Organization[];
   /** The token's record at Entra, or `undefined` where Entra has never issued it. */
   readonly findToken: (token: string) => AccessToken | undefined;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Now;
+  /** Where `git` is found. */
   readonly searchPath: string;
 }
 
-/** One request as it came and was answered; tokens are told apart by a digest and not kept. */
+/** A request and the status of its answer; a token is recorded by its digest only. */
 export interface RecordedRequest {
   readonly method: string;
   readonly url: string;
@@ -65,29 +59,31 @@ export interface RecordedRequest {
 
 export interface AzureDevOpsEmulator extends Listening {
   readonly requests: readonly Readonly<RecordedRequest>[];
-  /** Answers the next requests as to an identity that has used up its share. */
-  throttle(requests: number, retryAfterSeconds: number): void;
-  /** Answers requests for which the function returns an answer with that; the last call counts. */
-  intercept(answer: (method: string, url: URL) => Answer | undefined): void;
+  /** Answers the next requests as if the identity were above its rate limit. */
+  readonly throttle: (requests: number, retryAfterSeconds: number) => void;
+  /** The function's answer, if it returns one, replaces the real one. A later call replaces the function. */
+  readonly intercept: (answer: Interceptor) => void;
 }
+
+type Interceptor = (method: string, url: URL) => Answer | undefined;
 
 interface Repository {
   /** Below the root. */
   readonly path: string;
-  /** What the token's identity may do; `undefined` also where there is no such repository. */
+  /** The access of the token's identity; `undefined` also where there is no such repository. */
   readonly access: Access | undefined;
 }
 
 /** Path of a bare repository below the root. */
-export function repositoryPath(organization: string, project: string, repository: string): string {
+export function getRepositoryPath(organization: string, project: string, repository: string): string {
   return join(organization, project, `${repository}.git`);
 }
 
-/** Starts the stand-in for `dev.azure.com` and `*.visualstudio.com`. */
+/** Starts the emulator of `dev.azure.com` and `*.visualstudio.com` on a free port of 127.0.0.1. */
 export async function startAzureDevOpsEmulator(options: AzureDevOpsOptions): Promise<AzureDevOpsEmulator> {
   const requests: RecordedRequest[] = [];
   let throttled = { left: 0, retryAfterSeconds: 0 };
-  let intercept: (method: string, url: URL) => Answer | undefined = () => undefined;
+  let intercept: Interceptor = () => undefined;
 
   const listening = await listenWithTls(options.certificate, (request, response) => {
     const url = new URL(request.url ?? '/', `https://${request.headers.host ?? 'dev.azure.com'}`);
@@ -102,7 +98,7 @@ export async function startAzureDevOpsEmulator(options: AzureDevOpsOptions): Pro
   function takeThrottled(): Answer | undefined {
     if (throttled.left === 0) return undefined;
     throttled = { ...throttled, left: throttled.left - 1 };
-    return tooManyRequests(throttled.retryAfterSeconds);
+    return answerTooManyRequests(throttled.retryAfterSeconds);
   }
 
   return {
@@ -119,12 +115,12 @@ async function serve(
   response: ServerResponse,
   url: URL,
 ): Promise<void> {
-  const answer = await decide(options, request, response, url);
+  const answer = await findAnswer(options, request, response, url);
   if (answer !== undefined) sendAnswer(response, answer);
 }
 
-/** The answer, or `undefined` where git or LFS has been served. */
-async function decide(
+/** The answer to send, or `undefined` where git or LFS has sent one. */
+async function findAnswer(
   options: AzureDevOpsOptions,
   request: IncomingMessage,
   response: ServerResponse,
@@ -132,26 +128,26 @@ async function decide(
 ): Promise<Answer | undefined> {
   const target = parseTarget(url);
   if (target === undefined) return { status: 404, body: 'The page can not be found.' };
-  if (target.kind === 'sign-in') return signInPage(200);
+  if (target.kind === 'sign-in') return answerSignIn(200);
   const organization = options.organizations.find(({ name }) => isSameName(name, target.organization));
   if (organization === undefined) return { status: 404, body: 'The organization can not be found.' };
 
   const token = authenticate(options, organization, request.headers.authorization);
-  if (token === undefined) return unauthorized(target.kind, organization.tenantId, request, url);
+  if (token === undefined) return answerUnauthorized(target.kind, organization.tenantId, request, url);
   if (target.kind === 'rest') return listRepositories(organization, token, target.path);
 
   const repository = findRepository(organization, target, token);
-  if (repository.access === undefined) return repositoryNotFound(target.repository);
+  if (repository.access === undefined) return answerNotFound(target.repository);
   const bare = join(options.root, repository.path);
   if (target.kind === 'lfs') {
-    const directory = lfsDirectory(bare);
+    const directory = getLfsDirectory(bare);
     const infoLfs = url.href.slice(0, url.href.indexOf('/info/lfs/') + '/info/lfs'.length);
     const mayWrite = repository.access === 'write';
     await serveLfs(request, response, { directory, path: target.path, url: infoLfs, mayWrite });
     return undefined;
   }
   const pushes = target.path === 'git-receive-pack' || url.searchParams.get('service') === 'git-receive-pack';
-  if (pushes && repository.access === 'read') return pushForbidden(token.clientId);
+  if (pushes && repository.access === 'read') return answerPushForbidden(token.clientId);
   const pathInfo = `/${repository.path}/${target.path}`;
   const query = url.search.slice(1);
   await serveGit(request, response, {
@@ -164,7 +160,7 @@ async function decide(
   return undefined;
 }
 
-/** The token's record, where it is valid now in the organization's tenant; a user name must be there, but any will do. */
+/** The token's record, if it is valid now in the organization's tenant. Basic needs a user name, and takes any. */
 function authenticate(
   options: AzureDevOpsOptions,
   organization: Organization,
@@ -173,7 +169,7 @@ function authenticate(
   const { token, userName, scheme } = readAuthorization(authorization);
   if (token === undefined || (scheme === 'Basic' && userName === '')) return undefined;
   const record = options.findToken(token);
-  if (record === undefined || record.expiresAt <= options.now()) return undefined;
+  if (record === undefined || record.expiresAtMs <= options.now()) return undefined;
   return record.tenantId === organization.tenantId ? record : undefined;
 }
 
@@ -201,7 +197,7 @@ function findRepository(
   const repository = project?.repositories.find((name) => isSameName(name, target.repository));
   const access = organization.members[token.clientId];
   if (project === undefined || repository === undefined) return { path: '', access: undefined };
-  return { path: repositoryPath(organization.name, project.name, repository), access };
+  return { path: getRepositoryPath(organization.name, project.name, repository), access };
 }
 
 function isSameName(a: string, b: string): boolean {

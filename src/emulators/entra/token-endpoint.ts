@@ -1,214 +1,147 @@
 /**
- * A strict stand-in for Entra's token endpoint: it takes federated assertions alone, verifies them as Entra does
+ * A strict emulator of Entra's token endpoint: it accepts federated assertions only, verifies them as Entra does
  * (signature, issuer, subject, audience, time range, lifetime) and refuses with Entra's numbers.
  */
-import { randomBytes, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createLocalJWKSet, errors, type JSONWebKeySet, jwtVerify } from 'jose';
 import type { KeyedCertificate } from '../../certificates/pair.js';
-import { AZURE_DEVOPS_APPLICATION_ID } from '../../names.js';
-import type { AccessToken } from '../azure-devops/server.js';
+import { addMs, type EpochMs, epochMs, type EpochSeconds, type Now } from '../../time.js';
 import { type Listening, listenWithTls } from '../network/loopback-server.js';
-import { type Application, decodeAssertion, type FederatedCredential, matchCredential } from './assertion.js';
-import { answerOutage, type Outage } from './outage.js';
-import { formatRefusal, type Refusal, refuse } from './refusals.js';
-
-export type { Application, FederatedCredential } from './assertion.js';
-export type { Outage } from './outage.js';
+import { type AccessToken, type AccessTokens, createAccessTokens, type TokenLifetime } from './access-tokens.js';
+import { type AssertionContext, decodeAssertion } from './assertion.js';
+import {
+  type Application,
+  createDirectory,
+  type Directory,
+  type FederatedCredential,
+  type Tenants,
+} from './directory.js';
+import { applyFault, type EntraFault } from './fault.js';
+import { formatRefusal } from './refusals.js';
+import { checkTokenRequest } from './token-request.js';
 
 export interface EntraOptions {
   readonly certificate: KeyedCertificate;
-  /** Ids, each with its verified domains. */
-  readonly tenants: Readonly<Record<string, readonly string[]>>;
+  readonly tenants: Tenants;
   readonly applications: readonly Application[];
-  /** The keys that an issuer publishes, or what finds them; `undefined`: Entra can't reach it. */
-  readonly findKeys: (issuer: string) => JSONWebKeySet | undefined | Promise<JSONWebKeySet | undefined>;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
-  /** Seconds; 3600 unless told otherwise. */
-  readonly tokenLifetime?: number;
-  /** `refresh_in` of the answers, seconds; left out unless given. */
-  readonly refreshIn?: number;
+  readonly findKeys: AssertionContext['findKeys'];
+  readonly now: Now;
+  /** 3600 by default. */
+  readonly tokenLifetimeSeconds?: number;
+  /** `refresh_in` of the answers; they have none by default. */
+  readonly refreshInSeconds?: number;
 }
 
 /** How a request was answered. */
 export interface EntraRequest {
-  /** Milliseconds since 1970. */
-  readonly at: number;
+  readonly atMs: EpochMs;
   readonly path: string;
   readonly clientId: string | undefined;
-  /** Seconds since 1970; tells the service account tokens of a pod apart. */
-  readonly assertionIssuedAt: number | undefined;
-  /** `token`, `AADSTS…`, or `outage`. */
+  /** Differs between the service account tokens of one pod. */
+  readonly assertionIssuedAtSeconds: EpochSeconds | undefined;
+  /** `token`, `AADSTS…`, `not-found` or `fault`. */
   readonly outcome: string;
 }
 
 export interface EntraEmulator extends Listening {
-  /** `https://localhost:PORT`; the certificate must hold that name. */
+  /** `https://localhost:PORT`; the certificate must have that name. */
   readonly origin: string;
-  /** Every request, in order. */
+  /** All requests, in order. */
   readonly requests: readonly EntraRequest[];
-  /** The token's record, also when it has ended; `undefined` where it was never issued or is revoked. */
-  findToken(token: string): AccessToken | undefined;
-  /** Withdraws one token, or all. */
-  revoke(token?: string): void;
-  setFederatedCredentials(clientId: string, credentials: readonly FederatedCredential[]): void;
-  setDisabled(clientId: string, disabled: boolean): void;
-  /** For so long, matching credentials are answered 70021. */
-  delayPropagation(milliseconds: number): void;
-  /** Seconds, of the tokens from now on. */
-  setTokenLifetime(lifetime: number, refreshIn?: number): void;
-  /** Every request is answered so, until `comeBack`. */
-  goDown(outage: Outage): void;
-  comeBack(): void;
+  /** Finds expired tokens too; `undefined` for one that was never issued or is revoked. */
+  readonly findToken: (token: string) => AccessToken | undefined;
+  /** Revokes one token, or all. */
+  readonly revoke: (token?: string) => void;
+  readonly setFederatedCredentials: (clientId: string, credentials: readonly FederatedCredential[]) => void;
+  readonly setDisabled: (clientId: string, disabled: boolean) => void;
+  /** Answers matching credentials with 70021 for this span. */
+  readonly delayPropagation: (spanMs: number) => void;
+  /** Of the tokens from now on. */
+  readonly setTokenLifetime: (lifetimeSeconds: number, refreshInSeconds?: number) => void;
+  /** Answers all requests with the fault, until {@link recover}. */
+  readonly injectFault: (fault: EntraFault) => void;
+  readonly recover: () => void;
 }
 
-/** Listens on a free port of 127.0.0.1. */
+/** All that the emulator remembers. */
+interface EntraState {
+  readonly options: EntraOptions;
+  readonly directory: Directory;
+  readonly tokens: AccessTokens;
+  readonly requests: EntraRequest[];
+  lifetime: TokenLifetime;
+  propagatedAt: EpochMs;
+  fault: EntraFault | undefined;
+}
+
+const DEFAULT_LIFETIME_SECONDS = 3600;
+/** No real request is longer. */
+const MAX_BODY_BYTES = 64 * 1024;
+const HEADERS = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store, no-cache' };
+
+/** Starts the emulator on a free port of 127.0.0.1. */
 export async function startEntraEmulator(options: EntraOptions): Promise<EntraEmulator> {
-  const state = {
-    applications: new Map(options.applications.map((application) => [application.clientId.toLowerCase(), application])),
-    tokens: new Map<string, AccessToken>(),
-    requests: [] as EntraRequest[],
-    lifetime: options.tokenLifetime ?? 3600,
-    refreshIn: options.refreshIn,
-    propagatedAt: 0,
-    outage: undefined as Outage | undefined,
+  const state: EntraState = {
+    options,
+    directory: createDirectory(options.tenants, options.applications),
+    tokens: createAccessTokens(),
+    requests: [],
+    lifetime: {
+      lifetimeSeconds: options.tokenLifetimeSeconds ?? DEFAULT_LIFETIME_SECONDS,
+      refreshInSeconds: options.refreshInSeconds,
+    },
+    propagatedAt: epochMs(0),
+    fault: undefined,
   };
-
-  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const form = new URLSearchParams(await readBody(request));
-    const path = request.url ?? '';
-    const record = (outcome: string): void => {
-      const assertionIssuedAt = decodeAssertion(form.get('client_assertion') ?? '')?.iat;
-      const clientId = form.get('client_id') ?? undefined;
-      state.requests.push({ at: options.now(), path, clientId, assertionIssuedAt, outcome });
-    };
-    if (state.outage !== undefined) {
-      record('outage');
-      answerOutage(state.outage, response, options.now());
-      return;
-    }
-    const tenant = /^\/([^/]+)\/oauth2\/v2\.0\/token$/.exec(path)?.[1];
-    if (request.method !== 'POST' || tenant === undefined) {
-      record('not-found');
-      response.writeHead(404).end();
-      return;
-    }
-    const verdict = await judge(tenant, form);
-    const headers = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store, no-cache' };
-    if ('aadsts' in verdict) {
-      record(`AADSTS${verdict.aadsts}`);
-      response.writeHead(verdict.status, headers).end(formatRefusal(verdict, options.now()));
-      return;
-    }
-    record('token');
-    response.writeHead(200, headers).end(JSON.stringify(issue(verdict)));
-  }
-
-  async function judge(tenantName: string, form: URLSearchParams): Promise<Application | Refusal> {
-    const tenantId = findTenant(options.tenants, tenantName);
-    if (tenantId === undefined) return refuse.tenant(tenantName);
-    const missing = REQUIRED.find((parameter) => (form.get(parameter) ?? '') === '');
-    if (missing !== undefined) return refuse.missing(missing);
-    const field = (name: (typeof REQUIRED)[number]): string => form.get(name) ?? '';
-    if (field('grant_type') !== 'client_credentials') return refuse.grantType(field('grant_type'));
-    if (field('client_assertion_type') !== ASSERTION_TYPE) return refuse.assertionType();
-    const application = state.applications.get(field('client_id').toLowerCase());
-    if (application?.tenantId !== tenantId) return refuse.client(field('client_id'), tenantId);
-    if (application.disabled === true) return refuse.disabled(application.clientId);
-    const resource = /^(.+)\/\.default$/.exec(field('scope'))?.[1];
-    if (resource === undefined) return refuse.scope(field('scope'));
-    if (resource !== AZURE_DEVOPS_APPLICATION_ID) return refuse.resource(resource, tenantId);
-    return (await checkAssertion(field('client_assertion'), application)) ?? application;
-  }
-
-  /** What is wrong with the assertion, or `undefined`. */
-  async function checkAssertion(assertion: string, application: Application): Promise<Refusal | undefined> {
-    const claims = decodeAssertion(assertion);
-    if (claims === undefined) return refuse.malformed();
-    const { iss = '', sub = '', iat, exp, nbf } = claims;
-    const mismatch = matchCredential(application, claims);
-    if (mismatch !== undefined) return mismatch;
-    if (options.now() < state.propagatedAt) return refuse.notYet();
-    const now = options.now() / 1000;
-    if (exp === undefined || exp <= now || (nbf ?? 0) > now + CLOCK_SKEW) return refuse.outOfTime();
-    if (iat === undefined || exp - iat > 86400) return refuse.tooLong();
-    const keys = await options.findKeys(iss);
-    if (keys === undefined) return refuse.issuerUnreachable();
-    try {
-      await jwtVerify(assertion, createLocalJWKSet(keys), {
-        issuer: iss,
-        subject: sub,
-        currentDate: new Date(options.now()),
-      });
-      return undefined;
-    } catch (error) {
-      return error instanceof errors.JWKSNoMatchingKey ? refuse.keyUnknown('of the assertion') : refuse.signature();
-    }
-  }
-
-  function issue({ clientId, tenantId }: Application): object {
-    const { lifetime, refreshIn } = state;
-    const expiresAt = options.now() + lifetime * 1000;
-    const token = makeOpaqueToken({
-      aud: AZURE_DEVOPS_APPLICATION_ID,
-      appid: clientId,
-      tid: tenantId,
-      exp: Math.floor(expiresAt / 1000),
-    });
-    state.tokens.set(token, { clientId, tenantId, expiresAt });
-    return {
-      token_type: 'Bearer',
-      expires_in: lifetime,
-      ext_expires_in: lifetime,
-      ...(refreshIn === undefined ? {} : { refresh_in: refreshIn }),
-      access_token: token,
-    };
-  }
-
-  function change(clientId: string, part: Partial<Application>): void {
-    const application = state.applications.get(clientId.toLowerCase());
-    if (application === undefined) throw new Error(`The stand-in for Entra knows no application ${clientId}`);
-    state.applications.set(clientId.toLowerCase(), { ...application, ...part });
-  }
-
   const listening = await listenWithTls(options.certificate, (request, response) => {
-    serve(request, response).catch(() => response.destroy());
+    answerRequest(state, request, response).catch(() => response.destroy());
   });
+  const { directory, tokens, requests } = state;
   return {
     ...listening,
     origin: `https://localhost:${listening.port}`,
-    requests: state.requests,
-    findToken: (token) => state.tokens.get(token),
-    revoke: (token) => {
-      if (token === undefined) state.tokens.clear();
-      else state.tokens.delete(token);
-    },
-    setFederatedCredentials: (clientId, federatedCredentials) => change(clientId, { federatedCredentials }),
-    setDisabled: (clientId, disabled) => change(clientId, { disabled }),
-    delayPropagation: (milliseconds) => void (state.propagatedAt = options.now() + milliseconds),
-    setTokenLifetime: (lifetime, refreshIn) => void Object.assign(state, { lifetime, refreshIn }),
-    goDown: (outage) => void (state.outage = outage),
-    comeBack: () => void (state.outage = undefined),
+    requests,
+    findToken: tokens.find,
+    revoke: tokens.revoke,
+    setFederatedCredentials: (clientId, federatedCredentials) =>
+      directory.changeApplication(clientId, { federatedCredentials }),
+    setDisabled: (clientId, disabled) => directory.changeApplication(clientId, { disabled }),
+    delayPropagation: (spanMs) => void (state.propagatedAt = addMs(options.now(), spanMs)),
+    setTokenLifetime: (lifetimeSeconds, refreshInSeconds) =>
+      void (state.lifetime = { lifetimeSeconds, refreshInSeconds }),
+    injectFault: (fault) => void (state.fault = fault),
+    recover: () => void (state.fault = undefined),
   };
 }
 
-const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
-const REQUIRED = ['grant_type', 'client_id', 'scope', 'client_assertion_type', 'client_assertion'] as const;
-/** Seconds that a clock may be behind. */
-const CLOCK_SKEW = 300;
-/** No real request is longer, bytes. */
-const MAX_BODY = 64 * 1024;
-
-function findTenant(tenants: EntraOptions['tenants'], name: string): string | undefined {
-  const wanted = decodeURIComponent(name).toLowerCase();
-  return Object.entries(tenants).find(([id, domains]) => id.toLowerCase() === wanted || domains.includes(wanted))?.[0];
-}
-
-/** Shaped like a JWT, as real ones are; its signature is noise, for nobody but Azure DevOps may look into it. */
-function makeOpaqueToken(claims: object): string {
-  const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
-  return `${encode({ typ: 'JWT', alg: 'RS256' })}.${encode({ ...claims, uti: randomUUID() })}.${randomBytes(256).toString('base64url')}`;
+async function answerRequest(state: EntraState, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const form = new URLSearchParams(await readBody(request));
+  const now = state.options.now();
+  const path = request.url ?? '';
+  const record = (outcome: string): void => {
+    const clientId = form.get('client_id') ?? undefined;
+    const issuedAt = decodeAssertion(form.get('client_assertion') ?? '')?.iat as EpochSeconds | undefined;
+    state.requests.push({ atMs: now, path, clientId, assertionIssuedAtSeconds: issuedAt, outcome });
+  };
+  if (state.fault !== undefined) {
+    record('fault');
+    applyFault(state.fault, response, now);
+    return;
+  }
+  const tenant = /^\/([^/]+)\/oauth2\/v2\.0\/token$/.exec(path)?.[1];
+  if (request.method !== 'POST' || tenant === undefined) {
+    record('not-found');
+    response.writeHead(404).end();
+    return;
+  }
+  const context = { now, propagatedAt: state.propagatedAt, findKeys: state.options.findKeys };
+  const result = await checkTokenRequest(tenant, form, state.directory, context);
+  if ('aadsts' in result) {
+    record(`AADSTS${result.aadsts}`);
+    response.writeHead(result.status, HEADERS).end(formatRefusal(result, now));
+    return;
+  }
+  record('token');
+  response.writeHead(200, HEADERS).end(JSON.stringify(state.tokens.issue(result, state.lifetime, now)));
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {
@@ -216,7 +149,7 @@ async function readBody(request: IncomingMessage): Promise<string> {
   let length = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > MAX_BODY) throw new Error('the request is too long');
+    if (length > MAX_BODY_BYTES) throw new Error('the request is too long');
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');

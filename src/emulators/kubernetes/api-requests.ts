@@ -1,9 +1,9 @@
-/** The requests that the stand-in for the Kubernetes API knows; any other is refused, as is a parameter that it does not know. */
+/** The requests and query parameters that the emulated API server accepts; it refuses all others. */
 import type { IncomingMessage } from 'node:http';
 import { WEBHOOK_NAME } from '../../names.js';
-import { Refusal } from './service-account-store.js';
+import { StatusError } from './status-error.js';
 
-/** Of service accounts `get`, `list` and `watch`; an `event` that is created; the webhook's `configuration`. */
+/** `get`, `list` and `watch` service accounts; create an `event`; get the webhook's `configuration`. */
 export type RequestKind = 'get' | 'list' | 'watch' | 'event' | 'configuration';
 
 export interface ApiRequest {
@@ -17,7 +17,7 @@ const COLLECTION = '/api/v1/serviceaccounts';
 const ONE = /^\/api\/v1\/namespaces\/([^/]+)\/serviceaccounts\/([^/]+)$/;
 const EVENTS = /^\/api\/v1\/namespaces\/([^/]+)\/events$/;
 const CONFIGURATION = `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${WEBHOOK_NAME}`;
-/** Query parameters that each kind of request may have. */
+/** The query parameters of each kind of request. */
 const QUERIES: Readonly<Record<RequestKind, readonly string[]>> = {
   get: [],
   list: ['limit', 'continue'],
@@ -26,13 +26,13 @@ const QUERIES: Readonly<Record<RequestKind, readonly string[]>> = {
   configuration: [],
 };
 
-/** @throws Refusal 404 for what is not known, 400 for a parameter that is not. */
+/** @throws StatusError 404 for an unknown path, 400 for an unknown parameter. */
 export function readRequest({ method = '', url = '/' }: IncomingMessage): ApiRequest {
   const { pathname, searchParams: query } = new URL(url, 'http://api.invalid');
   const kind = findKind(method, pathname, query);
-  if (kind === undefined) throw new Refusal(404, 'NotFound', `the server could not find ${method} ${pathname}`);
+  if (kind === undefined) throw new StatusError(404, 'NotFound', `the server could not find ${method} ${pathname}`);
   for (const name of query.keys()) {
-    if (!QUERIES[kind].includes(name)) throw new Refusal(400, 'BadRequest', `a ${kind} has no parameter ${name}`);
+    if (!QUERIES[kind].includes(name)) throw new StatusError(400, 'BadRequest', `a ${kind} has no parameter ${name}`);
   }
   const [, namespace = '', name = ''] = ONE.exec(pathname) ?? EVENTS.exec(pathname) ?? [];
   return { kind, namespace: decodeURIComponent(namespace), name: decodeURIComponent(name), query };
@@ -47,10 +47,10 @@ function findKind(method: string, pathname: string, query: URLSearchParams): Req
   return query.get('watch') === 'true' ? 'watch' : 'list';
 }
 
-/** @throws Refusal 400, where the parameter is no number. */
+/** @throws StatusError 400 where the parameter is not a number. */
 export function readCount(query: URLSearchParams, name: string, fallback: number): number {
   const value = query.get(name);
   if (value === null) return fallback;
-  if (!/^\d{1,9}$/.test(value)) throw new Refusal(400, 'BadRequest', `${name} is not a number: ${value}`);
+  if (!/^\d{1,9}$/.test(value)) throw new StatusError(400, 'BadRequest', `${name} is not a number: ${value}`);
   return Number(value);
 }

@@ -1,7 +1,7 @@
 /**
- * The part of the Kubernetes API that the webhook needs: service accounts to get, list in pages and watch, Events to
- * create, and its own configuration to get. Strict: what a real API server would refuse is refused, and its bad days can
- * be had on demand.
+ * A strict emulator of the part of the Kubernetes API that the webhook uses: service accounts to get, list in pages and
+ * watch, Events to create, and the webhook's own configuration to get. It refuses what a real API server refuses, and
+ * injects faults on request.
  * https://kubernetes.io/docs/reference/using-api/api-concepts/
  */
 import { randomUUID } from 'node:crypto';
@@ -11,196 +11,177 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeyedCertificate } from '../../certificates/pair.js';
 import { WEBHOOK_ENTRY, WEBHOOK_NAME } from '../../names.js';
 import { listenPlain, listenWithTls } from '../network/loopback-server.js';
-import { readCount, readRequest, type RequestKind } from './api-requests.js';
-import { type Change, createAccountStore, Refusal } from './service-account-store.js';
+import { type ApiRequest, readCount, readRequest, type RequestKind } from './api-requests.js';
+import { createEventStore, type EventStore } from './event-store.js';
+import { type AccountStore, type Annotations, createAccountStore } from './service-account-store.js';
+import { StatusError, writeStatus } from './status-error.js';
+import { createWatchers, type Watchers } from './watchers.js';
 
-export interface ServiceAccountApiOptions {
-  /** With it the API is served over TLS, without it plainly. */
+export interface ApiServerOptions {
+  /** Serves over TLS with it, without TLS otherwise. */
   readonly certificate?: KeyedCertificate;
-  /** The bearer token that is accepted; without it anybody is. */
+  /** The only bearer token that is accepted; without it no request needs one. */
   readonly token?: string;
 }
 
-export interface ServiceAccountApi {
+export interface ApiServerEmulator {
   readonly port: number;
-  /** Creates or changes a service account; watchers hear of it. */
-  readonly put: (namespace: string, name: string, annotations?: Readonly<Record<string, string>>) => void;
+  /** Creates or replaces a service account; watchers get the change. */
+  readonly put: (namespace: string, name: string, annotations?: Annotations) => void;
   readonly remove: (namespace: string, name: string) => void;
-  /** The caBundle of the webhook's configuration, PEM; there is no configuration until it is set. */
+  /** Sets the caBundle (PEM) of the webhook's configuration, which does not exist before. */
   readonly setCaBundle: (caBundle: string) => void;
-  /** Sends a bookmark to whoever asked for bookmarks. */
+  /** Sends a bookmark to the watchers that asked for bookmarks. */
   readonly bookmark: () => void;
-  /** Forgets the past: pages that are still to be fetched and watches, running or new, from before get 410. */
+  /** Deletes the history: next pages and watches, running or new, from before get 410. */
   readonly compact: () => void;
   /** Cuts the connections of all watchers. */
   readonly cutWatches: () => void;
-  /** The watchers of now hear nothing more, as on a half-open connection. */
-  readonly muteWatches: () => void;
-  /** What is done to requests from here on. */
-  readonly misbehave: (how: Misbehaviour) => void;
+  /** Sends nothing more to the current watchers, as on a half-open connection. */
+  readonly stallWatches: () => void;
+  /** Applies the fault to all requests from now on, until {@link recover}. */
+  readonly injectFault: (fault: ApiFault) => void;
+  readonly recover: () => void;
   /** All requests so far, such as `GET /api/v1/serviceaccounts?limit=500`. */
   readonly requests: readonly string[];
-  /** Events that were created. */
+  /** The Events that were created. */
   readonly events: readonly unknown[];
   readonly watchers: () => number;
   readonly close: () => Promise<void>;
 }
 
-export interface Misbehaviour {
-  /** Milliseconds before each answer. */
-  readonly delay?: number;
+export interface ApiFault {
+  /** Delay before each answer. */
+  readonly delayMs?: number;
   /** Status with which requests are refused. */
   readonly status?: number;
-  /** Requests that are meant; left out, all. */
+  /** Kinds of requests that have the fault; all by default. */
   readonly to?: readonly RequestKind[];
 }
 
-interface Watcher {
-  readonly response: ServerResponse;
-  readonly wantsBookmarks: boolean;
-  isMuted: boolean;
+/** All that the emulator remembers. */
+interface ApiServerState {
+  readonly options: ApiServerOptions;
+  readonly accounts: AccountStore;
+  readonly events: EventStore;
+  readonly watchers: Watchers;
+  readonly requests: string[];
+  fault: ApiFault;
+  configuration: { readonly caBundle: string; readonly version: number } | undefined;
 }
 
-/** Starts the stand-in on a free port of 127.0.0.1. */
-export async function startServiceAccountApi(options: ServiceAccountApiOptions = {}): Promise<ServiceAccountApi> {
-  const store = createAccountStore(tellWatchers);
-  const watchers = new Set<Watcher>();
-  const events: unknown[] = [];
-  const eventNames = new Set<string>();
+const DEFAULT_WATCH_SECONDS = 1800;
+
+/** Starts the emulator on a free port of 127.0.0.1. */
+export async function startApiServerEmulator(options: ApiServerOptions = {}): Promise<ApiServerEmulator> {
+  const watchers = createWatchers();
+  const accounts = createAccountStore(watchers.publish);
+  const events = createEventStore();
   const requests: string[] = [];
-  let misbehaviour: Misbehaviour = {};
-  let caBundle: string | undefined;
-  let configurationVersion = 0;
-
-  function tellWatchers(change: Change): void {
-    for (const watcher of watchers) send(watcher, change);
-  }
-
-  const watch = (query: URLSearchParams, response: ServerResponse): void => {
-    const missed = store.changesSince(query.get('resourceVersion') ?? '');
-    const watcher = { response, wantsBookmarks: query.get('allowWatchBookmarks') === 'true', isMuted: false };
-    response.writeHead(200, { 'content-type': 'application/json' });
-    response.flushHeaders();
-    for (const change of missed) send(watcher, change);
-    watchers.add(watcher);
-    const timer = setTimeout(() => response.end(), readCount(query, 'timeoutSeconds', 1800) * 1000);
-    response.on('close', () => {
-      watchers.delete(watcher);
-      clearTimeout(timer);
-    });
+  const state: ApiServerState = {
+    options,
+    accounts,
+    events,
+    watchers,
+    requests,
+    fault: {},
+    configuration: undefined,
   };
-
-  const createEvent = (namespace: string, body: unknown): unknown => {
-    const { metadata, involvedObject, reason, message } = body as Partial<Record<string, Record<string, unknown>>>;
-    const name = metadata?.name;
-    if (typeof name !== 'string' || metadata?.namespace !== namespace || involvedObject?.namespace !== namespace) {
-      throw new Refusal(422, 'Invalid', 'metadata and involvedObject of an Event name the namespace of the request');
-    }
-    if (typeof reason !== 'string' || typeof message !== 'string' || Buffer.byteLength(message) > 1024) {
-      throw new Refusal(422, 'Invalid', 'an Event has a reason, and a message of at most 1024 bytes');
-    }
-    if (eventNames.has(`${namespace}/${name}`))
-      throw new Refusal(409, 'AlreadyExists', `events "${name}" already exists`);
-    eventNames.add(`${namespace}/${name}`);
-    events.push(body);
-    return body;
-  };
-
-  const getConfiguration = (): unknown => {
-    const name = WEBHOOK_NAME;
-    if (caBundle === undefined) throw new Refusal(404, 'NotFound', `mutatingwebhookconfigurations "${name}" not found`);
-    const clientConfig = { caBundle: Buffer.from(caBundle).toString('base64') };
-    const metadata = { name, uid: 'configuration', resourceVersion: String(configurationVersion) };
-    return { kind: 'MutatingWebhookConfiguration', metadata, webhooks: [{ name: WEBHOOK_ENTRY, clientConfig }] };
-  };
-
-  const answer = async (message: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const body = await text(message);
-    requests.push(`${message.method ?? ''} ${message.url ?? ''}`);
-    try {
-      const request = readRequest(message);
-      if (options.token !== undefined && message.headers.authorization !== `Bearer ${options.token}`) {
-        throw new Refusal(401, 'Unauthorized', 'Unauthorized');
-      }
-      await suffer(misbehaviour, request.kind);
-      if (request.kind === 'watch') watch(request.query, response);
-      else if (request.kind === 'event') sendJson(response, 201, createEvent(request.namespace, parseJson(body)));
-      else if (request.kind === 'configuration') sendJson(response, 200, getConfiguration());
-      else if (request.kind === 'get') sendJson(response, 200, store.get(request.namespace, request.name));
-      else
-        sendJson(response, 200, store.list(readCount(request.query, 'limit', 0), request.query.get('continue') ?? ''));
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      sendJson(response, error.status, writeStatus(error));
-    }
-  };
-
-  const listener = (message: IncomingMessage, response: ServerResponse): void => void answer(message, response);
+  const listener = (message: IncomingMessage, response: ServerResponse): void =>
+    void answerRequest(state, message, response);
+  const { certificate } = options;
   const { port, close } =
-    options.certificate === undefined
-      ? await listenPlain(listener)
-      : await listenWithTls(options.certificate, listener);
+    certificate === undefined ? await listenPlain(listener) : await listenWithTls(certificate, listener);
   return {
     port,
-    put: store.put,
-    remove: store.remove,
-    setCaBundle: (pem) => {
-      caBundle = pem;
-      configurationVersion += 1;
+    put: accounts.put,
+    remove: accounts.remove,
+    setCaBundle: (caBundle) => {
+      state.configuration = { caBundle, version: (state.configuration?.version ?? 0) + 1 };
     },
-    bookmark: () => {
-      const metadata = { resourceVersion: store.version(), creationTimestamp: null };
-      const bookmark = { type: 'BOOKMARK', object: { kind: 'ServiceAccount', apiVersion: 'v1', metadata } };
-      for (const watcher of watchers) if (watcher.wantsBookmarks) send(watcher, bookmark);
-    },
+    bookmark: () => watchers.bookmark(accounts.getVersion()),
     compact: () => {
-      store.compact();
-      const object = writeStatus(new Refusal(410, 'Expired', 'too old resource version'));
-      for (const watcher of watchers) {
-        send(watcher, { type: 'ERROR', object });
-        watcher.response.end();
-      }
+      accounts.compact();
+      watchers.expire();
     },
-    cutWatches: () => {
-      for (const { response } of watchers) response.destroy();
-    },
-    muteWatches: () => {
-      for (const watcher of watchers) watcher.isMuted = true;
-    },
-    misbehave: (how) => {
-      misbehaviour = how;
-    },
+    cutWatches: watchers.cut,
+    stallWatches: watchers.stall,
+    injectFault: (fault) => void (state.fault = fault),
+    recover: () => void (state.fault = {}),
     requests,
-    events,
-    watchers: () => watchers.size,
+    events: events.events,
+    watchers: watchers.count,
     close,
   };
 }
 
-function send(watcher: Watcher, event: Change | { readonly type: string; readonly object: unknown }): void {
-  if (!watcher.isMuted) watcher.response.write(`${JSON.stringify(event)}\n`);
+async function answerRequest(state: ApiServerState, message: IncomingMessage, response: ServerResponse): Promise<void> {
+  const body = await text(message);
+  state.requests.push(`${message.method ?? ''} ${message.url ?? ''}`);
+  try {
+    const request = readRequest(message);
+    const { token } = state.options;
+    if (token !== undefined && message.headers.authorization !== `Bearer ${token}`) {
+      throw new StatusError(401, 'Unauthorized', 'Unauthorized');
+    }
+    await applyFault(state.fault, request.kind);
+    if (request.kind === 'watch') startWatch(state, request.query, response);
+    else if (request.kind === 'event') sendJson(response, 201, state.events.create(request.namespace, parseJson(body)));
+    else sendJson(response, 200, readObject(state, { ...request, kind: request.kind }));
+  } catch (error) {
+    if (!(error instanceof StatusError)) throw error;
+    sendJson(response, error.code, writeStatus(error));
+  }
 }
 
-async function suffer({ delay = 0, status, to }: Misbehaviour, kind: RequestKind): Promise<void> {
+/** @throws StatusError with the fault's status, after its delay. */
+async function applyFault({ delayMs = 0, status, to }: ApiFault, kind: RequestKind): Promise<void> {
   if (to !== undefined && !to.includes(kind)) return;
-  // The server keeps the process alive while it is needed, not a request that it holds up.
-  if (delay > 0) await sleep(delay, undefined, { ref: false });
-  if (status !== undefined) throw new Refusal(status, 'InternalError', 'the stand-in has a bad day');
+  // The server keeps the process alive while it is needed, not a request that it delays.
+  if (delayMs > 0) await sleep(delayMs, undefined, { ref: false });
+  if (status !== undefined) throw new StatusError(status, 'InternalError', 'an injected fault');
+}
+
+function startWatch({ accounts, watchers }: ApiServerState, query: URLSearchParams, response: ServerResponse): void {
+  const missed = accounts.listChangesSince(query.get('resourceVersion') ?? '');
+  watchers.add(response, missed, {
+    wantsBookmarks: query.get('allowWatchBookmarks') === 'true',
+    timeoutMs: readCount(query, 'timeoutSeconds', DEFAULT_WATCH_SECONDS) * 1000,
+  });
+}
+
+type ReadRequest = ApiRequest & { readonly kind: 'get' | 'list' | 'configuration' };
+
+function readObject(state: ApiServerState, { kind, namespace, name, query }: ReadRequest): unknown {
+  switch (kind) {
+    case 'get':
+      return state.accounts.get(namespace, name);
+    case 'list':
+      return state.accounts.list(readCount(query, 'limit', 0), query.get('continue') ?? '');
+    case 'configuration':
+      return readConfiguration(state.configuration);
+  }
+}
+
+function readConfiguration(configuration: ApiServerState['configuration']): unknown {
+  const name = WEBHOOK_NAME;
+  if (configuration === undefined) {
+    throw new StatusError(404, 'NotFound', `mutatingwebhookconfigurations "${name}" not found`);
+  }
+  const clientConfig = { caBundle: Buffer.from(configuration.caBundle).toString('base64') };
+  const metadata = { name, uid: 'configuration', resourceVersion: String(configuration.version) };
+  return { kind: 'MutatingWebhookConfiguration', metadata, webhooks: [{ name: WEBHOOK_ENTRY, clientConfig }] };
 }
 
 function parseJson(body: string): unknown {
   try {
     return JSON.parse(body);
   } catch {
-    throw new Refusal(400, 'BadRequest', 'the body is not JSON');
+    throw new StatusError(400, 'BadRequest', 'the body is not JSON');
   }
 }
 
 function sendJson(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { 'content-type': 'application/json', 'audit-id': randomUUID() });
   response.end(JSON.stringify(body));
-}
-
-function writeStatus({ status, reason, message }: Refusal): unknown {
-  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code: status };
 }

@@ -1,6 +1,6 @@
 /**
- * Plays the kubelet for an injected pod, without a container: makes its volumes below a directory, keeps the native
- * sidecar running as a real process, and runs programs with the environment of its containers.
+ * An emulator of the kubelet for an injected pod, without containers: it creates the volumes below a directory, keeps the
+ * native sidecar running as a real process, and runs programs with the environment of the containers.
  */
 import { once } from 'node:events';
 import { get } from 'node:http';
@@ -12,8 +12,8 @@ import { CONFIG_DIRECTORY, CONFIG_FILE, IMAGE, SIDECAR_CONTAINER, SIDECAR_ENV, S
 import { listen } from '../network/loopback-server.js';
 import type { Programs, RunResult } from '../process.js';
 import {
+  createContainerRoot,
   type DownwardApiItem,
-  makeContainerRoot,
   translatePaths,
   writeDownwardApi,
   writeVolume,
@@ -26,12 +26,12 @@ export interface KubeletOptions {
   /** The pod as the API server stores it, patched. */
   readonly pod: Pod;
   readonly namespace: string;
-  /** An empty directory that stands for the root of the containers. */
+  /** An empty directory: the root of all containers. */
   readonly directory: string;
   readonly issuer: TokenIssuer;
-  /** `sidecar.cjs`, which stands in the image. */
+  /** `sidecar.cjs`, in place of the one in the image. */
   readonly sidecarProgram: string;
-  /** What the workload's image sets in its environment; at least `PATH`. */
+  /** The environment of the workload's image; at least `PATH`. */
   readonly imageEnv: Readonly<Record<string, string>>;
 }
 
@@ -40,20 +40,20 @@ export interface RunningPod {
   readonly locate: (path: string) => string;
   /** The sidecar's port on 127.0.0.1. */
   readonly port: number;
-  /** What the sidecar has written to its log, a line each, over all restarts. */
+  /** The lines of the sidecar's log, over all restarts. */
   readonly log: readonly string[];
   readonly restarts: () => number;
-  /** Environment of a program in the container. */
+  /** The environment of programs in the container. */
   readonly environment: (container: string) => Readonly<Record<string, string>>;
   /** Runs a program in the container; it has no terminal. */
   readonly run: (container: string, command: readonly string[], options?: InContainer) => Promise<RunResult>;
-  /** HTTP status of one of the sidecar's endpoints; 0 where nothing answers. */
+  /** HTTP status of an endpoint of the sidecar; 0 without an answer. */
   readonly probe: (path: string) => Promise<number>;
-  /** Kills the sidecar with SIGKILL; it is restarted as after any crash. */
+  /** Kills the sidecar with SIGKILL; the kubelet restarts it as after any crash. */
   readonly killSidecar: () => Promise<void>;
-  /** Replaces the projected token, as the kubelet does at 80 % of its life. */
+  /** Replaces the projected token, as the kubelet does at 80 % of its lifetime. */
   readonly renewToken: () => Promise<void>;
-  /** Ends the pod; returns the sidecar's exit code. */
+  /** Stops the pod; returns the sidecar's exit code. */
   readonly stop: () => Promise<number | null>;
 }
 
@@ -64,12 +64,12 @@ export interface InContainer {
   readonly input?: string;
 }
 
-interface PlayedContainer extends Container {
+interface InjectedContainer extends Container {
   readonly command?: readonly string[];
   readonly startupProbe?: { readonly httpGet?: { readonly path: string }; readonly periodSeconds?: number };
 }
 
-interface PlayedVolume {
+interface InjectedVolume {
   readonly name: string;
   readonly downwardAPI?: { readonly items: readonly DownwardApiItem[] };
   readonly projected?: {
@@ -90,21 +90,28 @@ export async function startPod(options: KubeletOptions): Promise<RunningPod> {
   const locate = (path: string): string => join(directory, path);
   const environment = (container: string): Record<string, string> => createEnvironment(options, container);
   const renewToken = (): Promise<void> => writeTokens(options, sidecar);
-  await makeContainerRoot(directory);
+  await createContainerRoot(directory);
   await writeConfigurations(pod, directory);
   await renewToken();
 
   const port = await findFreePort();
-  const probe = (path: string): Promise<number> => askEndpoint(port, path);
+  const probe = (path: string): Promise<number> => requestStatus(port, path);
   const env = { ...readEnv(sidecar, directory), [SIDECAR_ENV.port]: String(port) };
   const { log, restarts, kill, stop } = supervise(programs, findCommand(options, sidecar), env);
   const { startupProbe } = sidecar;
   while (startupProbe !== undefined && (await probe(startupProbe.httpGet?.path ?? '/')) !== 200) {
-    if (programs.haveEnded()) throw new Error('the pod was ended before it had started');
+    if (programs.areStopped()) throw new Error('the pod was stopped before it had started');
     await sleep((startupProbe.periodSeconds ?? 10) * 1000);
   }
   return {
-    ...{ locate, port, log, restarts, environment, probe, renewToken, stop },
+    locate,
+    port,
+    log,
+    restarts,
+    environment,
+    probe,
+    renewToken,
+    stop,
     killSidecar: kill,
     run: (container, [command = '', ...args], { directory: below = '', env = {}, input } = {}) =>
       programs.run(command, args, {
@@ -115,14 +122,14 @@ export async function startPod(options: KubeletOptions): Promise<RunningPod> {
   };
 }
 
-function findContainer({ spec }: Pod, name: string): PlayedContainer {
+function findContainer({ spec }: Pod, name: string): InjectedContainer {
   const container = [...(spec.initContainers ?? []), ...spec.containers].find((one) => one.name === name);
   if (container === undefined) throw new Error(`the pod has no container ${name}`);
   return container;
 }
 
 async function writeConfigurations({ metadata, spec }: Pod, directory: string): Promise<void> {
-  for (const volume of (spec.volumes ?? []) as readonly PlayedVolume[]) {
+  for (const volume of (spec.volumes ?? []) as readonly InjectedVolume[]) {
     if (volume.downwardAPI === undefined) continue;
     const mount = spec.containers
       .flatMap(listMounts)
@@ -133,9 +140,9 @@ async function writeConfigurations({ metadata, spec }: Pod, directory: string): 
 }
 
 /** Writes a fresh token into each projected volume that the sidecar mounts. */
-async function writeTokens(options: KubeletOptions, sidecar: PlayedContainer): Promise<void> {
+async function writeTokens(options: KubeletOptions, sidecar: InjectedContainer): Promise<void> {
   const { pod, namespace, issuer, directory } = options;
-  for (const volume of (pod.spec.volumes ?? []) as readonly PlayedVolume[]) {
+  for (const volume of (pod.spec.volumes ?? []) as readonly InjectedVolume[]) {
     const mount = listMounts(sidecar).find((one) => one.name === volume.name);
     for (const { serviceAccountToken: source } of volume.projected?.sources ?? []) {
       if (mount === undefined || source === undefined) continue;
@@ -155,17 +162,17 @@ function listMounts({ volumeMounts }: Container): readonly VolumeMount[] {
   return volumeMounts ?? [];
 }
 
-/** The container's command, with what stands in the image replaced by what stands on this machine. */
-function findCommand({ sidecarProgram }: KubeletOptions, { command = [] }: PlayedContainer): readonly string[] {
-  const here: Readonly<Record<string, string>> = { [IMAGE.node]: process.execPath, [IMAGE.sidecar]: sidecarProgram };
-  return command.map((word) => here[word] ?? word);
+/** The container's command, with this machine's programs in place of the image's. */
+function findCommand({ sidecarProgram }: KubeletOptions, { command = [] }: InjectedContainer): readonly string[] {
+  const local: Readonly<Record<string, string>> = { [IMAGE.node]: process.execPath, [IMAGE.sidecar]: sidecarProgram };
+  return command.map((word) => local[word] ?? word);
 }
 
-/** What a program in the container finds: of the image, of the pod, and which file git takes for the system's. */
+/** Variables of the image and of the pod, and the path of git's system configuration. */
 function createEnvironment({ pod, directory, imageEnv }: KubeletOptions, name: string): Record<string, string> {
   const container = findContainer(pod, name);
   const coversSystem = listMounts(container).some(({ mountPath }) => mountPath === SYSTEM_GITCONFIG);
-  // A mount over /etc/gitconfig needs a mount namespace; git is told of the file instead.
+  // To mount over /etc/gitconfig needs a mount namespace; a variable names the file instead.
   const system = coversSystem ? join(CONFIG_DIRECTORY, CONFIG_FILE.gitconfig) : SYSTEM_GITCONFIG;
   return {
     HOME: join(directory, '/home'),
@@ -188,7 +195,7 @@ async function findFreePort(): Promise<number> {
   return port;
 }
 
-function askEndpoint(port: number, path: string): Promise<number> {
+function requestStatus(port: number, path: string): Promise<number> {
   return new Promise((resolve) => {
     get({ host: '127.0.0.1', port, path, agent: false }, (response) => {
       response.resume();

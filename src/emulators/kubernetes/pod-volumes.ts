@@ -1,29 +1,29 @@
-/** A pod's folders, below one directory of this machine that stands for the root of every container. */
+/** A pod's directories and volumes, below one directory of this machine: the root of all containers. */
 import { randomUUID } from 'node:crypto';
 import { mkdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Metadata } from '../../kubernetes/types.js';
 import { CONFIG_DIRECTORY, STATE_DIRECTORY, SYSTEM_GITCONFIG, TOKEN_DIRECTORY } from '../../names.js';
 
-/** The paths that stand in an injected pod; nothing else of it names a place. */
-const PLACES = new RegExp(
+/** The paths in an injected pod. */
+const POD_PATHS = new RegExp(
   [TOKEN_DIRECTORY, STATE_DIRECTORY, CONFIG_DIRECTORY, SYSTEM_GITCONFIG].map((path) => `${path}(?![\\w-])`).join('|'),
   'g',
 );
 
-/** One entry of a `downwardAPI` volume, as far as injection writes it. */
+/** An entry of a `downwardAPI` volume: the fields that injection writes. */
 export interface DownwardApiItem {
   readonly path: string;
   readonly fieldRef?: { readonly fieldPath: string };
 }
 
-/** The text with the pod's paths led below `directory`. */
+/** The text with `directory` in front of the pod's paths. */
 export function translatePaths(text: string, directory: string): string {
-  return text.replace(PLACES, (place) => join(directory, place));
+  return text.replace(POD_PATHS, (path) => join(directory, path));
 }
 
-/** Makes the folders that a container finds when it starts: the user's home, state, an empty system configuration. */
-export async function makeContainerRoot(directory: string): Promise<void> {
+/** Creates what a container has when it starts: the user's home, the state directory, an empty system configuration. */
+export async function createContainerRoot(directory: string): Promise<void> {
   for (const path of ['/home', '/data', STATE_DIRECTORY]) await mkdir(join(directory, path), { recursive: true });
   await mkdir(join(directory, '/etc'), { recursive: true });
   await writeFile(join(directory, SYSTEM_GITCONFIG), '');
@@ -45,8 +45,8 @@ export async function writeDownwardApi(
 }
 
 /**
- * Writes a volume as the kubelet does: into a new folder, then one rename of the link `..data`, so that a reader sees
- * all of the old files or all of the new ones.
+ * Writes a volume as the kubelet does: into a new directory, then one rename of the link `..data`. A reader sees either
+ * the old files or the new ones.
  */
 export async function writeVolume(
   volume: string,

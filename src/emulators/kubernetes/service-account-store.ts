@@ -1,18 +1,11 @@
-/** Service accounts with resource versions and a past, as etcd keeps them for the API server. */
+/** Service accounts with resource versions and a history, as etcd stores them for the API server. */
 import { randomUUID } from 'node:crypto';
+import { createListPages, type Snapshot } from './list-pages.js';
+import { StatusError } from './status-error.js';
 
-/** How a request is refused: the API server's `Status`. */
-export class Refusal extends Error {
-  constructor(
-    readonly status: number,
-    readonly reason: string,
-    message: string,
-  ) {
-    super(message);
-  }
-}
+export type Annotations = Readonly<Record<string, string>>;
 
-export interface Account {
+interface Account {
   readonly kind: 'ServiceAccount';
   readonly apiVersion: 'v1';
   readonly metadata: {
@@ -20,118 +13,91 @@ export interface Account {
     readonly namespace: string;
     readonly uid: string;
     readonly resourceVersion: string;
-    readonly annotations?: Readonly<Record<string, string>>;
+    readonly annotations?: Annotations;
   };
 }
 
-/** As a watch brings it. */
+/** An event of a watch. */
 export interface Change {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED';
   readonly object: Account;
 }
 
-export interface AccountStore {
-  readonly put: (namespace: string, name: string, annotations?: Readonly<Record<string, string>>) => void;
-  readonly remove: (namespace: string, name: string) => void;
-  readonly get: (namespace: string, name: string) => Account;
-  /** @param limit 0: all. */
-  readonly list: (limit: number, token: string) => unknown;
-  /** @throws Refusal 410, where the version is compacted. */
-  readonly changesSince: (version: string) => readonly Change[];
-  readonly version: () => string;
-  readonly compact: () => void;
-}
+export type AccountStore = ReturnType<typeof createAccountStore>;
 
-/** A list as it was when its first page was asked for. */
-interface Snapshot {
-  readonly version: number;
-  readonly accounts: readonly Account[];
-}
-
-/** @param onChange told of each change as it is made. */
-export function createAccountStore(onChange: (change: Change) => void): AccountStore {
+/** @param onChange called with each change. */
+export function createAccountStore(onChange: (change: Change) => void) {
   const accounts = new Map<string, Account>();
-  const snapshots = new Map<string, Snapshot>();
-  let changes: Change[] = [];
-  let version = 1000;
-  let oldest = version;
+  const pages = createListPages();
+  const history = createHistory();
 
   const record = (type: Change['type'], object: Account): void => {
     const change = { type, object };
-    changes.push(change);
+    history.add(change);
     onChange(change);
+  };
+  const get = (namespace: string, name: string): Account => {
+    const account = accounts.get(`${namespace}/${name}`);
+    if (account === undefined) throw new StatusError(404, 'NotFound', `serviceaccounts "${name}" not found`);
+    return account;
   };
 
   return {
-    put: (namespace, name, annotations) => {
-      const key = `${namespace}/${name}`;
-      const earlier = accounts.get(key);
-      version += 1;
-      const account: Account = {
-        kind: 'ServiceAccount',
-        apiVersion: 'v1',
-        metadata: {
-          name,
-          namespace,
-          uid: earlier?.metadata.uid ?? randomUUID(),
-          resourceVersion: String(version),
-          ...(annotations !== undefined && { annotations }),
-        },
-      };
-      accounts.set(key, account);
+    /** Creates or replaces a service account. */
+    put: (namespace: string, name: string, annotations?: Annotations): void => {
+      const earlier = accounts.get(`${namespace}/${name}`);
+      const uid = earlier?.metadata.uid ?? randomUUID();
+      const own = { name, namespace, uid, resourceVersion: String(history.advance()) };
+      const metadata = annotations === undefined ? own : { ...own, annotations };
+      const account: Account = { kind: 'ServiceAccount', apiVersion: 'v1', metadata };
+      accounts.set(`${namespace}/${name}`, account);
       record(earlier === undefined ? 'ADDED' : 'MODIFIED', account);
     },
-    remove: (namespace, name) => {
-      const key = `${namespace}/${name}`;
-      const account = accounts.get(key);
-      if (account === undefined) throw notFound(name);
-      version += 1;
-      accounts.delete(key);
-      record('DELETED', { ...account, metadata: { ...account.metadata, resourceVersion: String(version) } });
+    /** @throws StatusError 404 */
+    remove: (namespace: string, name: string): void => {
+      const account = get(namespace, name);
+      accounts.delete(`${namespace}/${name}`);
+      const resourceVersion = String(history.advance());
+      record('DELETED', { ...account, metadata: { ...account.metadata, resourceVersion } });
     },
-    get: (namespace, name) => {
-      const account = accounts.get(`${namespace}/${name}`);
-      if (account === undefined) throw notFound(name);
-      return account;
+    /** @throws StatusError 404 */
+    get,
+    /** A page of the list. @throws StatusError 410 for a `continue` token that is too old. */
+    list: (limit: number, token: string): object => {
+      const takeSnapshot = (): Snapshot => ({ version: history.getVersion(), objects: [...accounts.values()] });
+      return pages.read(takeSnapshot, limit, token);
     },
-    list: (limit, token) => {
-      const [id = '', from = '0'] = token.split(' ');
-      const snapshot = token === '' ? { version, accounts: [...accounts.values()] } : snapshots.get(id);
-      if (snapshot === undefined) throw new Refusal(410, 'Expired', 'The provided continue parameter is too old');
-      const start = Number(from);
-      const end = limit === 0 ? snapshot.accounts.length : start + limit;
-      const remaining = snapshot.accounts.length - end;
-      const next = id === '' ? randomUUID() : id;
-      if (remaining > 0) snapshots.set(next, snapshot);
-      else snapshots.delete(id);
-      return {
-        kind: 'ServiceAccountList',
-        apiVersion: 'v1',
-        metadata: {
-          resourceVersion: String(snapshot.version),
-          ...(remaining > 0 && { continue: `${next} ${end}`, remainingItemCount: remaining }),
-        },
-        // As in a real list, items carry no kind.
-        items: snapshot.accounts.slice(start, end).map(({ metadata }) => ({ metadata })),
-      };
-    },
-    changesSince: (text) => {
-      if (!/^\d+$/.test(text)) throw new Refusal(400, 'BadRequest', `resourceVersion is not a number: "${text}"`);
-      const since = Number(text);
-      if (since < oldest) throw new Refusal(410, 'Expired', `too old resource version: ${since} (${oldest})`);
-      return changes.filter(({ object }) => Number(object.metadata.resourceVersion) > since);
-    },
-    version: () => String(version),
-    compact: () => {
-      // Also what is current is too old from here on, as if more had changed elsewhere.
-      version += 1;
-      oldest = version;
-      changes = [];
-      snapshots.clear();
+    /** @throws StatusError 410 for a version that is compacted. */
+    listChangesSince: history.listSince,
+    getVersion: (): string => String(history.getVersion()),
+    compact: (): void => {
+      history.compact();
+      pages.clear();
     },
   };
 }
 
-function notFound(name: string): Refusal {
-  return new Refusal(404, 'NotFound', `serviceaccounts "${name}" not found`);
+const FIRST_VERSION = 1000;
+
+function createHistory() {
+  let changes: Change[] = [];
+  let version = FIRST_VERSION;
+  let oldest = version;
+  return {
+    getVersion: (): number => version,
+    /** Returns the next version. */
+    advance: (): number => ++version,
+    add: (change: Change): void => void changes.push(change),
+    listSince: (text: string): readonly Change[] => {
+      if (!/^\d+$/.test(text)) throw new StatusError(400, 'BadRequest', `resourceVersion is not a number: "${text}"`);
+      const since = Number(text);
+      if (since < oldest) throw new StatusError(410, 'Expired', `too old resource version: ${since} (${oldest})`);
+      return changes.filter(({ object }) => Number(object.metadata.resourceVersion) > since);
+    },
+    /** Deletes the history. The current version is too old too, as if there had been changes elsewhere. */
+    compact: (): void => {
+      oldest = ++version;
+      changes = [];
+    },
+  };
 }

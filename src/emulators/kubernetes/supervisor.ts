@@ -1,20 +1,20 @@
-/** Keeps one program running, as the kubelet does where `restartPolicy` is `Always`. */
+/** Keeps one program running, as the kubelet does with `restartPolicy: Always`. */
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { endProgram, type Programs } from '../process.js';
+import { type Programs, stopProgram } from '../process.js';
 
 export interface Supervised {
-  /** Lines that it has written, over all restarts. */
+  /** The lines of its output, over all restarts. */
   readonly log: readonly string[];
   readonly restarts: () => number;
-  /** Kills it with SIGKILL; it is started again. */
+  /** Kills it with SIGKILL; it is restarted. */
   readonly kill: () => Promise<void>;
-  /** Ends it with SIGTERM, for good; returns its exit code. */
+  /** Stops it with SIGTERM, without a restart; returns its exit code. */
   readonly stop: () => Promise<number | null>;
 }
 
-/** Before the second restart and those after it, milliseconds; a kubelet takes longer. */
-const CRASH_PAUSE = 1000;
+/** Pause before the second and later restarts; a kubelet's is longer. */
+const CRASH_PAUSE_MS = 1000;
 
 /** Starts the program. */
 export function supervise(
@@ -35,22 +35,22 @@ export function supervise(
     started.once('exit', () => {
       if (stopping) return;
       restarts++;
-      setTimeout(restart, restarts === 1 ? 0 : CRASH_PAUSE).unref();
+      setTimeout(restart, restarts === 1 ? 0 : CRASH_PAUSE_MS).unref();
     });
     return started;
   }
 
   function restart(): void {
-    if (!stopping && !programs.haveEnded()) child = start();
+    if (!stopping && !programs.areStopped()) child = start();
   }
 
   return {
     log,
     restarts: () => restarts,
-    kill: () => endProgram(child, 'SIGKILL'),
+    kill: () => stopProgram(child, 'SIGKILL'),
     stop: async () => {
       stopping = true;
-      await endProgram(child);
+      await stopProgram(child);
       return child.exitCode;
     },
   };

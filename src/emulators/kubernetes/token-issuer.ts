@@ -1,6 +1,7 @@
-/** What a cluster does for Entra: it signs service account tokens with a real key and publishes the other half. */
+/** The issuer of a cluster: it signs service account tokens with a real key and publishes the public one. */
 import { randomUUID } from 'node:crypto';
 import { exportJWK, generateKeyPair, type JSONWebKeySet, SignJWT } from 'jose';
+import { type Now, toEpochSeconds } from '../../time.js';
 
 export interface ProjectedTokenRequest {
   readonly namespace: string;
@@ -11,16 +12,16 @@ export interface ProjectedTokenRequest {
 }
 
 export interface TokenIssuer {
-  /** URL that stands as `iss` in the tokens. */
+  /** URL: `iss` of the tokens. */
   readonly issuer: string;
   /** The public keys, as the cluster publishes them at `openid/v1/jwks`. */
   readonly keys: JSONWebKeySet;
-  /** A token with the claims that the API server writes into a projected one. */
+  /** A token with the claims of a projected one. */
   readonly mintToken: (request: ProjectedTokenRequest) => Promise<string>;
 }
 
-/** @param now milliseconds since 1970. */
-export async function createTokenIssuer(issuer: string, now: () => number): Promise<TokenIssuer> {
+/** Creates the issuer with a new key. */
+export async function createTokenIssuer(issuer: string, now: Now): Promise<TokenIssuer> {
   const { publicKey, privateKey } = await generateKeyPair('RS256');
   const keyId = randomUUID();
   const keys = { keys: [{ ...(await exportJWK(publicKey)), kid: keyId, alg: 'RS256', use: 'sig' }] };
@@ -30,7 +31,7 @@ export async function createTokenIssuer(issuer: string, now: () => number): Prom
     issuer,
     keys,
     mintToken: ({ namespace, serviceAccount, pod, audience, lifetimeSeconds }) => {
-      const issuedAt = Math.floor(now() / 1000);
+      const issuedAt = toEpochSeconds(now());
       const bound = {
         namespace,
         node: { name: 'demo-node', uid: uids.node },

@@ -1,6 +1,6 @@
 /**
- * The way from real URLs to the stand-ins: an HTTP proxy that leads `CONNECT` tunnels and plain `http://` requests for
- * certain hosts to loopback ports, and refuses all others.
+ * An HTTP proxy that connects real host names with the emulators: it routes `CONNECT` tunnels and plain `http://` requests
+ * for certain hosts to loopback ports, and refuses all others.
  */
 import { createServer, type IncomingMessage, request as httpRequest, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
@@ -9,11 +9,11 @@ import { listen, type Listening } from './loopback-server.js';
 export interface ConnectProxy extends Listening {
   /** `http://127.0.0.1:PORT`, as `https_proxy` takes it. */
   readonly url: string;
-  /** Every `HOST:PORT` that was asked for, the refused too. */
+  /** All requested `HOST:PORT`, also the refused ones. */
   readonly targets: readonly string[];
 }
 
-/** @param route the loopback port that stands for host (lower case) and port, or `undefined` to refuse. */
+/** @param route the loopback port for a host (lower case) and port, or `undefined` to refuse. */
 export async function startConnectProxy(
   route: (host: string, port: number) => number | undefined,
 ): Promise<ConnectProxy> {
@@ -26,17 +26,17 @@ export async function startConnectProxy(
   };
 
   const server = createServer((request, response) => forwardPlain(request, response, findRoute));
-  server.on('connection', (socket: Socket) => keep(socket));
+  server.on('connection', (socket: Socket) => track(socket));
   server.on('connect', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     const port = findRoute(request.url ?? '');
     if (port === undefined) {
       socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n');
       return;
     }
-    tunnel(socket, head, keep(connect(port, '127.0.0.1')));
+    tunnel(socket, head, track(connect(port, '127.0.0.1')));
   });
 
-  function keep(socket: Socket): Socket {
+  function track(socket: Socket): Socket {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     return socket;
@@ -63,7 +63,7 @@ function tunnel(client: Socket, head: Buffer, upstream: Socket): void {
     upstream.write(head);
     upstream.pipe(client).pipe(upstream);
   });
-  // As a real proxy answers for a host that is down.
+  // The answer of a real proxy for a host that is down.
   upstream.once('error', () => {
     if (established) client.destroy();
     else client.end('HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n');
@@ -71,7 +71,7 @@ function tunnel(client: Socket, head: Buffer, upstream: Socket): void {
   client.once('error', () => upstream.destroy());
 }
 
-/** An absolute-form request, `GET http://host/path`. */
+/** Forwards an absolute-form request, `GET http://host/path`. */
 function forwardPlain(
   request: IncomingMessage,
   response: ServerResponse,

@@ -1,4 +1,4 @@
-/** A host that must never be given a credential: it asks for one with every answer and records what it got. */
+/** A host that must never get a credential: it asks for one in every answer and records whether it got one. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { KeyedCertificate } from '../../certificates/pair.js';
 import { listenPlain, listenWithTls } from './loopback-server.js';
@@ -6,7 +6,7 @@ import { listenPlain, listenWithTls } from './loopback-server.js';
 export interface TrappedRequest {
   /** `METHOD SCHEME://HOST/PATH` */
   readonly request: string;
-  /** Whether a secret came with it; git sends the user name of a URL with an empty password, which is none. */
+  /** Whether it had a secret; git sends the user name of a URL with an empty password, which is no secret. */
   readonly gotSecret: boolean;
 }
 
@@ -17,14 +17,14 @@ export interface CredentialTrap {
   readonly close: () => Promise<void>;
 }
 
-/** Starts the trap with TLS and without. */
+/** Starts the trap on two ports, with and without TLS. */
 export async function startCredentialTrap(certificate: KeyedCertificate): Promise<CredentialTrap> {
   const requests: TrappedRequest[] = [];
   const answer = (scheme: string) => (request: IncomingMessage, response: ServerResponse) => {
     const { method = '', url = '', headers } = request;
     requests.push({
       request: `${method} ${scheme}://${headers.host ?? ''}${url}`,
-      gotSecret: holdsSecret(headers.authorization),
+      gotSecret: hasSecret(headers.authorization),
     });
     response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="trap"' }).end();
   };
@@ -40,7 +40,7 @@ export async function startCredentialTrap(certificate: KeyedCertificate): Promis
   };
 }
 
-function holdsSecret(authorization: string | undefined): boolean {
+function hasSecret(authorization: string | undefined): boolean {
   const [, value] = /^Basic +(\S+)$/i.exec(authorization ?? '') ?? [];
   if (value === undefined) return authorization !== undefined;
   return !Buffer.from(value, 'base64').toString().endsWith(':');

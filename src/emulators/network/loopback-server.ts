@@ -1,14 +1,14 @@
-/** HTTPS and HTTP servers on ephemeral loopback ports, as all stand-ins are. */
+/** HTTPS and HTTP servers on free loopback ports, for all emulators. */
 import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Server as NetServer } from 'node:net';
 import type { KeyedCertificate } from '../../certificates/pair.js';
 
-/** A server that listens. */
+/** A running server. */
 export interface Listening {
   readonly port: number;
-  /** Ends the server and every connection to it. */
+  /** Closes the server and all connections. */
   readonly close: () => Promise<void>;
 }
 
@@ -24,7 +24,7 @@ export async function listenPlain(listener: RequestListener): Promise<Listening>
   return { port: await listen(server), close: () => closeServer(server) };
 }
 
-/** Listens on a free port of 127.0.0.1, and returns it. */
+/** Listens on a free port of 127.0.0.1; returns the port. */
 export async function listen(server: NetServer): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -1,20 +1,20 @@
-/** Plays the API server for the webhook: starts the real program, and asks it about pods as the API server does. */
+/** Starts the real webhook, and sends it admission requests for pods as the API server does. */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { request } from 'node:https';
 import { createInterface } from 'node:readline';
 import { json } from 'node:stream/consumers';
 import type { TLSSocket } from 'node:tls';
-import type { Operation } from '../../inject/index.js';
-import type { Pod } from '../../kubernetes/types.js';
-import { endProgram, type Programs } from '../process.js';
+import { type Programs, stopProgram } from '../emulators/index.js';
+import type { Operation } from '../inject/index.js';
+import type { Pod } from '../kubernetes/types.js';
 
 export interface WebhookOptions {
   readonly programs: Programs;
   /** Starts the webhook. */
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** What the webhook's certificate is checked with. */
+  /** Verifies the webhook's certificate. */
   readonly authorityPem: string;
   readonly serverName: string;
 }
@@ -27,14 +27,15 @@ export interface Admission {
   readonly message: string;
   /** Such as `TLSv1.3`. */
   readonly tls: string;
-  readonly milliseconds: number;
+  /** How long the answer took. */
+  readonly tookMs: number;
 }
 
 export interface RunningWebhook {
   readonly port: number;
   readonly log: readonly string[];
   readonly admit: (namespace: string, pod: Pod) => Promise<Admission>;
-  /** Ends it with SIGTERM; returns its exit code. */
+  /** Stops it with SIGTERM; returns its exit code. */
   readonly stop: () => Promise<number | null>;
 }
 
@@ -48,10 +49,9 @@ interface AdmissionReview {
   };
 }
 
-/** Milliseconds. */
-const READY_WITHIN = 20_000;
+const READY_WITHIN_MS = 20_000;
 
-/** Starts the webhook; resolves when it says that it is ready. */
+/** Starts the webhook; resolves when its log says that it is ready. */
 export async function startWebhook(options: WebhookOptions): Promise<RunningWebhook> {
   const [command = '', ...args] = options.command;
   const child = options.programs.start(command, args, { env: options.env });
@@ -67,45 +67,32 @@ export async function startWebhook(options: WebhookOptions): Promise<RunningWebh
       });
     }
     const fail = (what: string): void => reject(new Error(`the webhook ${what}:\n${log.join('\n')}`));
-    child.once('close', () => fail('ended before it was ready'));
-    setTimeout(() => fail(`is not ready after ${READY_WITHIN / 1000} s`), READY_WITHIN).unref();
+    child.once('close', () => fail('stopped before it was ready'));
+    setTimeout(() => fail(`is not ready after ${READY_WITHIN_MS / 1000} s`), READY_WITHIN_MS).unref();
   });
   return {
     port,
     log,
     admit: (namespace, pod) => sendReview(options, port, namespace, pod),
     stop: async () => {
-      await endProgram(child);
+      await stopProgram(child);
       return child.exitCode;
     },
   };
 }
 
-/** One AdmissionReview, as the API server sends it when a pod is created. */
-async function sendReview(
-  { authorityPem, serverName }: WebhookOptions,
-  port: number,
-  namespace: string,
-  pod: Pod,
-): Promise<Admission> {
+async function sendReview(options: WebhookOptions, port: number, namespace: string, pod: Pod): Promise<Admission> {
   const uid = randomUUID();
-  const kind = { group: '', version: 'v1', kind: 'Pod' };
-  const resource = { group: '', version: 'v1', resource: 'pods' };
-  const review = {
-    kind: 'AdmissionReview',
-    apiVersion: 'admission.k8s.io/v1',
-    request: {
-      ...{ uid, kind, resource, requestKind: kind, requestResource: resource },
-      ...{ namespace, operation: 'CREATE', dryRun: false, object: pod, oldObject: null },
-      options: { kind: 'CreateOptions', apiVersion: 'meta.k8s.io/v1' },
-      userInfo: { username: 'system:serviceaccount:kube-system:replicaset-controller' },
-    },
-  };
-  const body = JSON.stringify(review);
+  const body = JSON.stringify(createReview(uid, namespace, pod));
   const started = performance.now();
   const call = request({
-    ...{ host: '127.0.0.1', port, servername: serverName, ca: authorityPem, agent: false },
-    ...{ method: 'POST', path: '/mutate?timeout=5s' },
+    host: '127.0.0.1',
+    port,
+    servername: options.serverName,
+    ca: options.authorityPem,
+    agent: false,
+    method: 'POST',
+    path: '/mutate?timeout=5s',
     headers: { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) },
   });
   let tls = '';
@@ -115,15 +102,39 @@ async function sendReview(
   call.end(body);
   const [answer] = (await once(call, 'response')) as [NodeJS.ReadableStream];
   const { response } = (await json(answer)) as AdmissionReview;
-  const milliseconds = performance.now() - started;
-  if (response.uid !== uid) throw new Error(`the webhook answered for ${response.uid} and not for ${uid}`);
+  const tookMs = performance.now() - started;
+  if (response.uid !== uid) throw new Error(`the webhook answered the request ${response.uid} and not ${uid}`);
   return {
     allowed: response.allowed,
     patch: readPatch(response.patch),
     warnings: response.warnings ?? [],
     message: response.status?.message ?? '',
     tls,
-    milliseconds,
+    tookMs,
+  };
+}
+
+/** The AdmissionReview that the API server sends when a pod is created. */
+function createReview(uid: string, namespace: string, pod: Pod): object {
+  const kind = { group: '', version: 'v1', kind: 'Pod' };
+  const resource = { group: '', version: 'v1', resource: 'pods' };
+  return {
+    kind: 'AdmissionReview',
+    apiVersion: 'admission.k8s.io/v1',
+    request: {
+      uid,
+      kind,
+      resource,
+      requestKind: kind,
+      requestResource: resource,
+      namespace,
+      operation: 'CREATE',
+      dryRun: false,
+      object: pod,
+      oldObject: null,
+      options: { kind: 'CreateOptions', apiVersion: 'meta.k8s.io/v1' },
+      userInfo: { username: 'system:serviceaccount:kube-system:replicaset-controller' },
+    },
   };
 }
 
