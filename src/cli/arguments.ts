@@ -1,4 +1,4 @@
-/** The flags of a command: Node's own parser, with our error messages. */
+/** Words of a command line; node's own parser, with sentences of ours. */
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { describeError, ProductError } from '../errors.js';
 import { readSettings, type SettingReader } from '../values/environment.js';
@@ -6,7 +6,7 @@ import { readSettings, type SettingReader } from '../values/environment.js';
 type Options = NonNullable<ParseArgsConfig['options']>;
 
 /**
- * Parses the arguments after a command's name; all of them must be flags.
+ * Parses the words after a command's name; all must be flags.
  * @throws ProductError `usage`, which ends the program with exit code 2.
  */
 export function parseFlags<const T extends Options>(command: string, argv: readonly string[], options: T) {

@@ -1,6 +1,6 @@
 /**
- * Edits YAML by its syntax tree, read so that every plain value is a text: comments, the order of keys and the spelling of
- * values (`0644`, `1e3`, `yes`) come out as they were.
+ * Edits YAML in its syntax tree, in which every plain value is a string. So comments, the order of keys and the spelling of
+ * values (`0644`, `1e3`, `yes`) are kept.
  */
 import {
   Document,
@@ -18,7 +18,7 @@ import {
 import { type Operation, splitPointer } from '../inject/index.js';
 import { readYaml } from './yaml-read.js';
 
-/** The text of one document after the operations. Aliases and merge keys, if there are any, are written out. */
+/** Applies the operations to the text of one document. Aliases and merge keys are written out. */
 export function editYaml(text: string, operations: readonly Operation[]): string {
   const tree = parseDocument(text, { schema: 'failsafe' });
   if (/[*&]|<</.test(text)) writeOutAliases(tree);
@@ -37,13 +37,13 @@ function editTree(tree: Document, operation: Operation): void {
     const index = last === '-' ? parent.items.length : Number(last);
     if (value === undefined) parent.items.splice(index, 1);
     else parent.items.splice(index, operation.op === 'add' ? 0 : 1, value);
-    // An empty list is written in brackets, and what comes into it need not be.
+    // An empty list is written in brackets; with an item it need not be.
     if (operation.op === 'add' && parent.items.length === 1) parent.flow = false;
   } else if (isMap(parent)) {
     if (value === undefined) parent.delete(last);
     else setKey(parent, last, value);
   } else {
-    throw new Error(`nothing stands at ${operation.path}`);
+    throw new Error(`there is no list or mapping for ${operation.path}`);
   }
 }
 
@@ -57,7 +57,7 @@ function setKey(map: YAMLMap, key: string, value: Node): void {
   if (map.items.length === 1) map.flow = false;
 }
 
-/** Texts that would read as something else are quoted; numbers, true, false and null are written plain. */
+/** Quotes strings that YAML would read as another type; numbers, true, false and null stay plain. */
 function createNode(value: unknown): Node {
   const node: Node = new Document().createNode(value);
   visit(node, {
@@ -74,7 +74,7 @@ function createNode(value: unknown): Node {
   return node;
 }
 
-/** Gives each place that shares a node with another one of its own, so that an edit reaches that place alone. */
+/** Replaces each alias by a copy of its node, so that an edit changes one place only. */
 function writeOutAliases(tree: Document): void {
   expand(tree.contents, tree);
   visit(tree, {
@@ -97,7 +97,7 @@ function expand(node: unknown, tree: Document): void {
   }
 }
 
-/** A copy of what an alias stands for; anything else as it is. */
+/** A copy of an alias's node; any other value unchanged. */
 function follow(value: unknown, tree: Document): unknown {
   if (!isAlias(value)) return value;
   const copy = follow(value.resolve(tree), tree) as Node | undefined;
@@ -110,7 +110,7 @@ function isMergeKey({ key }: Pair): boolean {
   return isScalar(key) && key.value === '<<' && key.type === Scalar.PLAIN;
 }
 
-/** The pairs that a merge key brings: those that the map does not have itself, of several sources the first one's. */
+/** The pairs that a merge key adds: those that the map does not have. The first of several sources wins. */
 function listMerged(merge: Pair, map: YAMLMap, tree: Document): Pair[] {
   const value = follow(merge.value, tree);
   const sources = isSeq(value) ? value.items.map((item) => follow(item, tree)) : [value];

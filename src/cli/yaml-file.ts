@@ -1,4 +1,4 @@
-/** A file of YAML or JSON documents that is changed in places: documents that are not touched come out byte for byte. */
+/** A file of YAML or JSON documents: documents without an edit are written byte for byte as they were read. */
 import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';
 import { ProductError } from '../errors.js';
@@ -8,9 +8,9 @@ import { readYaml } from './yaml-read.js';
 
 /** One document of a file. */
 export interface FileDocument {
-  /** The text between this document's start and the next one's. */
+  /** From this document's start to the next one's. */
   readonly text: string;
-  /** What it holds; `undefined` for one with comments alone. */
+  /** The value; `undefined` for a document with comments only. */
   readonly value: unknown;
 }
 
@@ -18,7 +18,7 @@ const START = /^---(?:\s|$)/;
 
 /**
  * Reads a file.
- * @param name how the file is called in errors.
+ * @param name of the file, for errors.
  * @throws ProductError `document`, with the document's number and the line.
  */
 export function readDocuments(text: string, name: string): FileDocument[] {
@@ -37,7 +37,7 @@ export function readDocuments(text: string, name: string): FileDocument[] {
   return documents;
 }
 
-/** `---` at the start of a line is a document's start wherever it stands (YAML 1.2.2, 9.1.2), in block texts too. */
+/** A line that begins with `---` always starts a document, even inside a block scalar (YAML 1.2.2, 9.1.2). */
 function splitDocuments(text: string): string[] {
   const parts: string[] = [];
   let part = '';
@@ -52,7 +52,7 @@ function splitDocuments(text: string): string[] {
   return part === '' ? parts : [...parts, part];
 }
 
-/** The document's text after the operations, and whether its comments and spelling could be kept. */
+/** Applies the operations; `kept` says whether comments and spelling are kept. */
 export function editDocument(
   document: FileDocument,
   operations: readonly Operation[],
@@ -66,13 +66,13 @@ export function editDocument(
     const text = editYaml(document.text, operations);
     if (isDeepStrictEqual(readYaml(text).value, wanted)) return { text, kept: true };
   } catch {
-    // What the tree can't be edited to is written out below.
+    // The tree can't be edited like this: the document is written out below.
   }
   const start = START.test(document.text) ? '---\n' : '';
   return { text: start + stringify(wanted, { version: '1.1', lineWidth: 0 }), kept: false };
 }
 
-/** JSON whose numbers come out as they went in. */
+/** Whether it is JSON whose numbers don't change when they are parsed and written. */
 function isPlainJson(text: string): boolean {
   if (!/^\s*\{/.test(text) || /\d{16}|\d[eE.]\d/.test(text.replace(/"(?:[^"\\]|\\.)*"/g, ''))) return false;
   try {

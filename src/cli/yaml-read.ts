@@ -7,7 +7,7 @@ export interface Reading {
   readonly error?: { readonly message: string; readonly position: number };
 }
 
-/** Reads one document as Kubernetes' tools do: YAML 1.1, in which `0644` is 420 and `yes` is true, but no dates or times. */
+/** Reads one document as Kubernetes' tools do: YAML 1.1, where `0644` is 420 and `yes` is true, without dates and times. */
 export function readYaml(text: string): Reading {
   const document = parseDocument(text, {
     version: '1.1',
@@ -19,7 +19,7 @@ export function readYaml(text: string): Reading {
   if (error !== undefined) return { error: { message: error.message, position: error.pos[0] } };
   try {
     const value: unknown = document.toJS();
-    // Aliases share objects; here each place is one of its own.
+    // Aliases share objects; the copy has an object for each.
     return {
       value: value === null || value === undefined ? undefined : (JSON.parse(JSON.stringify(value)) as unknown),
     };
