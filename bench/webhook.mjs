@@ -92,7 +92,7 @@ async function main() {
 }
 
 async function startWebhook(source, authority, certificate, count) {
-  const api = await source.startServiceAccountApi({ certificate, token: TOKEN });
+  const api = await source.startApiServerEmulator({ certificate, token: TOKEN });
   apis.push(api);
   api.put('apps', 'builder', IDENTITY);
   for (let index = 1; index < count; index += 1) api.put(`team-${index % 200}`, `account-${index}`, IDENTITY);
