@@ -74,7 +74,10 @@ void t.test('each package in a bundle is named in the notices, with the text of 
   const directories = bundles
     .flatMap(({ files }) => files)
     .flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []);
-  t.ok(directories.includes('node_modules/fastify'), 'packages are seen');
+  t.ok(
+    directories.some((one) => one.endsWith('node_modules/fastify')),
+    'packages are seen',
+  );
   for (const directory of new Set(directories)) {
     const { name, version, license } = JSON.parse(readFileSync(join(ROOT, directory, 'package.json'), 'utf8')) as {
       readonly name: string;
