@@ -81,7 +81,7 @@ async function startEntra() {
     findKeys: () => cluster.keys,
     now: Date.now,
     // Renewed at half of its life: two exchanges a second.
-    tokenLifetime: 1,
+    tokenLifetimeSeconds: 1,
   });
 }
 
