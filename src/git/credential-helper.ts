@@ -2,15 +2,20 @@
 import { FIRST_TOKEN_WAIT_SECONDS, PRODUCT, SIDECAR_CONTAINER, STATE_DIRECTORY, STATE_FILE } from '../names.js';
 
 /**
- * The script. It answers for `https` and the served hosts alone, and where organizations are named for these alone.
- * Without a valid token it says why on stderr and answers `quit=1`, so that git ends instead of asking for a password.
+ * The script. It gives credentials only over `https`, only to the served hosts and, where organizations are named, only
+ * to those. Without a valid token it prints the reason on stderr and answers `quit=1`, so that git ends instead of asking
+ * for a password.
  *
  * @param organizations already valid names, which hold letters, digits and hyphens; none: any organization.
  */
 export function renderHelper(organizations: readonly string[]): string {
-  const allowed = organizations.length === 0 ? '*' : organizations.map(matchAnyCase).join('|');
-  const limited = organizations.length === 0 ? '' : organizations.join(', ');
-  return `# Written by ado-git-identity when the pod was created: gives git the pod's token for Azure DevOps.
+  const limit = organizations.length === 0 ? '' : renderOrganizationLimit(organizations);
+  return `${READ_QUESTION}${CHECK_HOST}${limit}
+${PRINT_CREDENTIAL}${WAIT_FOR_TOKEN}`;
+}
+
+/** Leaves what git asks for in `protocol`, `host` and `path`. */
+const READ_QUESTION = `# Written by ado-git-identity when the pod was created: gives git the pod's token for Azure DevOps.
 # git's credential protocol on stdin and stdout; messages for people on stderr.
 [ "$1" = get ] || exit 0
 LC_ALL=C
@@ -34,7 +39,10 @@ while IFS= read -r line || [ -n "$line" ]; do
   esac
 done
 
-[ "$protocol" = https ] || refuse 'credentials are given over https only; change the remote to https://'
+`;
+
+/** Leaves the organization that the question is about in `organization`. */
+const CHECK_HOST = `[ "$protocol" = https ] || refuse 'credentials are given over https only; change the remote to https://'
 server=\${host%:443}
 case $server in
   ${matchAnyCase('dev.azure.com')}) organization=\${path%%/*} ;;
@@ -46,19 +54,20 @@ case $server in
     ;;
   *) refuse 'this host is not Azure DevOps; no credential is given for it' ;;
 esac
-${
-  limited === ''
-    ? ''
-    : `case /$path in
+`;
+
+function renderOrganizationLimit(organizations: readonly string[]): string {
+  return `case /$path in
   *[\\\\]* | *//* | */./* | */../* | */. | */..) refuse 'the path of the remote is not plain; write it as Azure DevOps shows it' ;;
 esac
 case $organization in
-  ${allowed}) ;;
-  *) refuse 'this pod gives credentials for these organizations only: ${limited} (annotation ado-git.workload.identity/organizations)' ;;
+  ${organizations.map(matchAnyCase).join('|')}) ;;
+  *) refuse 'this pod gives credentials for these organizations only: ${organizations.join(', ')} (annotation ado-git.workload.identity/organizations)' ;;
 esac
-`
+`;
 }
-# Prints the credential, if it is whole: the sidecar replaces the file by a rename and removes it when the token expires.
+
+const PRINT_CREDENTIAL = `# Prints the credential, if it is whole: the sidecar replaces the file by a rename and removes it when the token expires.
 print_credential() {
   [ -n "$file" ] && [ -r "$directory/$file" ] || return 0
   username= password= expiry=
@@ -74,7 +83,10 @@ print_credential() {
   exit 0
 }
 
-# In tenths of a second. The sidecar keeps the clock; this one bounds the wait where the sidecar has not started.
+`;
+
+/** Waits until the state is `ready` or `failed`, at most as long as the sidecar would. */
+const WAIT_FOR_TOKEN = `# In tenths of a second. The sidecar keeps the clock; this one bounds the wait where the sidecar has not started.
 waited=0 told=
 while :; do
   state= file= message=
@@ -106,9 +118,8 @@ while :; do
   fi
 done
 `;
-}
 
-/** A pattern of `case` that takes the text in any mixture of cases; a shell has no other way without programs. */
+/** A pattern of `case` that matches the text in any mixture of cases; without other programs a shell has no other way. */
 function matchAnyCase(text: string): string {
   return text.replace(/[a-z]/gi, (letter) => `[${letter.toUpperCase()}${letter.toLowerCase()}]`);
 }
