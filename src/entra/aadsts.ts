@@ -1,15 +1,17 @@
 /**
- * The catalogue of Entra's refusals. They are classed by their AADSTS number alone: the same number comes with various
- * HTTP statuses and `error` values. PURE.
+ * The catalogue of Entra's refusals. They are classed by their AADSTS number only, because the same number comes with
+ * various HTTP statuses and `error` values. PURE.
  */
 import { ANNOTATION, AZURE_ANNOTATION, AZURE_DEVOPS_SCOPE, PRODUCT, TOKEN_AUDIENCE, TOKEN_LIFETIME } from '../names.js';
+import { formatTime, toEpochMs } from '../time.js';
 import type { AnswerClass } from './failure.js';
-import type { Presented } from './identity.js';
+import type { ExchangeContext } from './identity.js';
 
 interface Row {
   readonly class: AnswerClass;
   readonly quick?: true;
-  readonly say: (shown: Presented) => string;
+  /** What is wrong and how to fix it. */
+  readonly describe: (context: ExchangeContext) => string;
 }
 
 export interface Classified {
@@ -18,167 +20,175 @@ export interface Classified {
   readonly sentence: string;
 }
 
-/** Class and sentence of a number, or `undefined` for one that the catalogue does not know. */
-export function classify(aadsts: number, shown: Presented): Classified | undefined {
+/** Class and sentence of a number, or `undefined` for one that is not in the catalogue. */
+export function classify(aadsts: number, context: ExchangeContext): Classified | undefined {
   const row = CATALOGUE.get(aadsts);
-  return row && { class: row.class, quick: row.quick === true, sentence: row.say(shown) };
+  return row && { class: row.class, quick: row.quick === true, sentence: row.describe(context) };
 }
 
-/** Whether the number asks for a fresh reading of the assertion. */
+/** Whether the assertion must be read again after this number. */
 export function asksForRereading(aadsts: number | undefined): boolean {
   return aadsts !== undefined && CATALOGUE.get(aadsts)?.class === 're-read-once';
 }
 
-/** The numbers that the catalogue knows. */
+/** The numbers in the catalogue. */
 export function listNumbers(): readonly number[] {
   return [...CATALOGUE.keys()];
 }
 
 /** The service account of a subject such as `system:serviceaccount:shop:builder`, for people. */
-function nameAccount({ claims }: Presented): string {
+function nameAccount({ claims }: ExchangeContext): string {
   const [, , namespace, name] = claims.subject.split(':');
   return name === undefined ? 'the pod' : `the service account ${String(namespace)}/${name}`;
 }
 
+/** Quotes a value for a shell, where it needs that. */
 function quote(value: string): string {
   return /^[\w:./@=-]+$/.test(value) ? value : `'${value.replaceAll("'", String.raw`'\''`)}'`;
 }
 
-function command(verb: 'create' | 'update', { claims }: Presented): string {
+function formatCommand(verb: 'create' | 'update', { claims }: ExchangeContext): string {
   return (
     `az identity federated-credential ${verb} --name NAME --identity-name IDENTITY --resource-group GROUP ` +
     `--issuer ${quote(claims.issuer)} --subject ${quote(claims.subject)} --audiences ${TOKEN_AUDIENCE}`
   );
 }
 
-const origin = (shown: Presented): string =>
-  `They come from the annotations ${ANNOTATION.clientId} and ${ANNOTATION.tenantId} of the pod or of ${nameAccount(shown)}, ` +
-  `else from ${AZURE_ANNOTATION.clientId} and ${AZURE_ANNOTATION.tenantId} there, else from the chart's azure.clientId and azure.tenantId.`;
+function describeOrigin(context: ExchangeContext): string {
+  return (
+    `Client id and tenant id come from the annotations ${ANNOTATION.clientId} and ${ANNOTATION.tenantId} of the pod or of ${nameAccount(context)}. ` +
+    `Without those they come from ${AZURE_ANNOTATION.clientId} and ${AZURE_ANNOTATION.tenantId} there, and otherwise from the chart's azure.clientId and azure.tenantId.`
+  );
+}
 
 const noMatchYet: Row = {
   class: 'propagation',
-  say: (s) =>
-    `Entra finds no federated credential of client ${s.clientId} (tenant ${s.tenantId}) that matches this pod yet; one that was just made takes some minutes. ` +
-    `If it lasts, issuer, subject and audience must be exactly these: ${command('create', s)}`,
+  describe: (context) =>
+    `No federated credential of client ${context.clientId} (tenant ${context.tenantId}) matches this pod yet; a new one takes some minutes to work. ` +
+    `If this does not go away, the credential must have exactly this issuer, subject and audience: ${formatCommand('create', context)}`,
 };
 const noCredential: Row = {
   class: 'propagation',
-  say: (s) =>
-    `Client ${s.clientId} (tenant ${s.tenantId}) has no federated credential; one that was just made takes some minutes. Create it: ${command('create', s)}`,
+  describe: (context) =>
+    `Client ${context.clientId} (tenant ${context.tenantId}) has no federated credential; a new one takes some minutes to work. Create it: ${formatCommand('create', context)}`,
 };
 const wrongIssuer: Row = {
   class: 'config',
-  say: (s) =>
-    `The issuer of this cluster, ${s.claims.issuer}, is in no federated credential of client ${s.clientId}; often a slash at its end is missing or too much. ` +
-    `Update the credential: ${command('update', s)}`,
+  describe: (context) =>
+    `No federated credential of client ${context.clientId} has the issuer of this cluster, ${context.claims.issuer}. Often only the slash at the end differs. ` +
+    `Update the credential: ${formatCommand('update', context)}`,
 };
 const wrongAudience: Row = {
   class: 'config',
-  say: (s) =>
-    `The audience of the federated credential of client ${s.clientId} must be ${TOKEN_AUDIENCE}; the service account token has ${s.claims.audience}. ` +
-    `Update the credential: ${command('update', s)}`,
+  describe: (context) =>
+    `No federated credential of client ${context.clientId} has the audience of the service account token, ${context.claims.audience}. ` +
+    `The audience of the credential must be ${TOKEN_AUDIENCE}. Update it: ${formatCommand('update', context)}`,
 };
 const wrongSubject: Row = {
   class: 'config',
   quick: true,
-  say: (s) =>
-    `The subject of this pod, ${s.claims.subject}, is in no federated credential of client ${s.clientId} (upper and lower case count). ` +
-    `Update the credential, or add one for ${nameAccount(s)}: ${command('create', s)}`,
+  describe: (context) =>
+    `No federated credential of client ${context.clientId} has the subject of this pod, ${context.claims.subject} (upper and lower case count). ` +
+    `Update the credential, or create one for ${nameAccount(context)}: ${formatCommand('create', context)}`,
 };
 const wrongExpression: Row = {
   class: 'config',
-  say: (s) =>
-    `The expression of the flexible federated credential of client ${s.clientId} does not match issuer ${s.claims.issuer}, subject ${s.claims.subject}. ` +
-    `Mend the expression, or make a plain credential: ${command('create', s)}`,
+  describe: (context) =>
+    `The expression in the flexible federated credential of client ${context.clientId} does not match issuer ${context.claims.issuer} and subject ${context.claims.subject}. ` +
+    `Correct the expression, or create a credential without one: ${formatCommand('create', context)}`,
 };
 const kindRefused: Row = {
   class: 'config',
-  say: (s) =>
-    `Entra takes no federated credential or no token of issuer ${s.claims.issuer} for client ${s.clientId}: a policy of tenant ${s.tenantId} ` +
-    'or of the application forbids it, or the token comes from Entra itself. Ask the administrators of the tenant to allow the issuer.',
+  describe: (context) =>
+    `Entra refuses tokens of issuer ${context.claims.issuer} for client ${context.clientId}. A policy of tenant ${context.tenantId} or of the application ` +
+    'forbids them, or the issuer is Entra itself. Ask the administrators of the tenant to allow the issuer.',
 };
 const keyUnknown: Row = {
   class: 'retry-slowly',
-  say: (s) =>
-    `Entra does not find the key of the service account token among those that issuer ${s.claims.issuer} publishes. After a rotation of the keys wait: ` +
-    "Entra keeps the old ones for up to 30 minutes. Otherwise publish the cluster's keys: kubectl get --raw /openid/v1/jwks",
+  describe: (context) =>
+    `The service account token is signed with a key that Entra does not find among the keys of issuer ${context.claims.issuer}. After a key rotation, wait: ` +
+    "Entra keeps the old keys for up to 30 minutes. Otherwise publish the cluster's keys: kubectl get --raw /openid/v1/jwks",
 };
 const issuerUnreachable: Row = {
   class: 'retry-slowly',
-  say: (s) =>
-    `Entra can't reach issuer ${s.claims.issuer}. It must answer from the internet: curl ${s.claims.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`,
+  describe: (context) =>
+    `Entra can't reach issuer ${context.claims.issuer}. It must answer from the internet: curl ${context.claims.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`,
 };
 const outOfTime: Row = {
   class: 're-read-once',
-  say: (s) =>
-    `Entra takes the service account token of ${s.claims.subject} for expired or not yet valid` +
-    (s.claims.expiresAt === undefined ? '. ' : ` (it ends at ${new Date(s.claims.expiresAt * 1000).toISOString()}). `) +
-    'Set the clock of the node, and see whether the kubelet renews projected tokens.',
+  describe: (context) => {
+    const { subject, expiresAtSeconds } = context.claims;
+    const expiry = expiresAtSeconds === undefined ? '' : ` (it expires at ${formatTime(toEpochMs(expiresAtSeconds))})`;
+    return (
+      `For Entra, the service account token of ${subject} has expired or is not valid yet${expiry}. ` +
+      'Check the clock of the node, and check that the kubelet renews projected tokens.'
+    );
+  },
 };
 const badSignature: Row = {
   class: 're-read-once',
-  say: (s) =>
-    `Entra does not accept the service account token of ${s.claims.subject} or its signature. The keys that issuer ${s.claims.issuer} publishes ` +
-    "must be the cluster's: kubectl get --raw /openid/v1/jwks",
+  describe: (context) =>
+    `Entra does not accept the service account token of ${context.claims.subject}, or its signature. Issuer ${context.claims.issuer} must publish ` +
+    "the cluster's own keys: kubectl get --raw /openid/v1/jwks",
 };
 const livesTooLong: Row = {
   class: 'config',
-  say: (s) =>
-    `The service account token of ${s.claims.subject} lives longer than Entra takes. Set the annotation ${AZURE_ANNOTATION.tokenExpiration} ` +
-    `of ${nameAccount(s)} and of the pod to at most ${TOKEN_LIFETIME.max}, and create the pod anew.`,
+  describe: (context) =>
+    `The service account token of ${context.claims.subject} lives longer than Entra allows. Set the annotation ${AZURE_ANNOTATION.tokenExpiration} ` +
+    `of ${nameAccount(context)} and of the pod to at most ${TOKEN_LIFETIME.max}, then delete the pod and create it again.`,
 };
 const noApplication: Row = {
   class: 'config',
-  say: (s) =>
-    `Tenant ${s.tenantId} has no application with client id ${s.clientId}: one of the two is wrong. ${origin(s)}`,
+  describe: (context) =>
+    `Tenant ${context.tenantId} has no application with client id ${context.clientId}: one of the two ids is wrong. ${describeOrigin(context)}`,
 };
 const disabledApplication: Row = {
   class: 'config',
-  say: (s) =>
-    `The application with client id ${s.clientId} is disabled in tenant ${s.tenantId}. Enable it: az ad sp update --id ${s.clientId} --set accountEnabled=true`,
+  describe: (context) =>
+    `The application with client id ${context.clientId} is disabled in tenant ${context.tenantId}. Enable it: az ad sp update --id ${context.clientId} --set accountEnabled=true`,
 };
 const noTenant: Row = {
   class: 'config',
-  say: (s) =>
-    `There is no tenant ${s.tenantId} at ${s.authority}: the tenant id is wrong, or it is in another cloud (chart value azure.authorityHost). ${origin(s)}`,
+  describe: (context) =>
+    `Entra at ${context.authority} has no tenant ${context.tenantId}: the tenant id is wrong, or the tenant is in another cloud (chart value azure.authorityHost). ${describeOrigin(context)}`,
 };
 const unknownAuthority: Row = {
   class: 'config',
-  say: (s) =>
-    `Entra does not know the authority ${s.authority}/${s.tenantId}. Correct the chart value azure.authorityHost (public cloud: https://login.microsoftonline.com).`,
+  describe: (context) =>
+    `Entra does not know the authority ${context.authority}/${context.tenantId}. Correct the chart value azure.authorityHost (public cloud: https://login.microsoftonline.com).`,
 };
 const noAzureDevOps: Row = {
   class: 'config',
-  say: (s) =>
-    `Azure DevOps is not known in tenant ${s.tenantId}. Connect the organization to this tenant (https://dev.azure.com/ORGANIZATION/_settings/organizationAad), or correct the tenant id. ${origin(s)}`,
+  describe: (context) =>
+    `Tenant ${context.tenantId} does not know Azure DevOps. Connect the organization to this tenant (https://dev.azure.com/ORGANIZATION/_settings/organizationAad), or correct the tenant id. ${describeOrigin(context)}`,
 };
 const badScope: Row = {
   class: 'our-defect',
-  say: () => `Entra refuses the scope ${AZURE_DEVOPS_SCOPE}. This is a defect of ${PRODUCT}: please report it.`,
+  describe: () => `Entra refuses the scope ${AZURE_DEVOPS_SCOPE}. This is a defect of ${PRODUCT}: please report it.`,
 };
 const conditionalAccess: Row = {
   class: 'never-hammer',
-  say: (s) =>
-    `Conditional Access of tenant ${s.tenantId} blocks client ${s.clientId}. Ask the administrators of the tenant to allow this workload identity ` +
-    'from the address with which the pod reaches the internet.',
+  describe: (context) =>
+    `Conditional Access of tenant ${context.tenantId} blocks client ${context.clientId}. Ask the administrators of the tenant to allow this workload identity ` +
+    'from the address by which the pod reaches the internet.',
 };
 const governmentClient: Row = {
   class: 'config',
-  say: (s) =>
-    `Client ${s.clientId} belongs to the US Government cloud, but ${s.authority} was asked. Set the chart value azure.authorityHost to https://login.microsoftonline.us`,
+  describe: (context) =>
+    `Client ${context.clientId} belongs to the US Government cloud, but the request went to ${context.authority}. Set the chart value azure.authorityHost to https://login.microsoftonline.us`,
 };
 const throttled: Row = {
   class: 'throttle',
-  say: (s) => `Entra throttles tenant ${s.tenantId}: too many requests. It is asked again later.`,
+  describe: (context) => `Entra throttles tenant ${context.tenantId}: too many requests. The sidecar asks again later.`,
 };
 const transient: Row = {
   class: 'transient',
-  say: (s) => `Entra at ${s.authority} has a passing fault. It is asked again soon.`,
+  describe: (context) => `Entra at ${context.authority} has a temporary fault. The sidecar asks again soon.`,
 };
 const loop: Row = {
   class: 'loop',
-  say: (s) =>
-    `Entra sees client ${s.clientId} ask over and over. It is asked again after a minute or more; see whether pods with this identity restart all the time.`,
+  describe: (context) =>
+    `Entra sees the same request of client ${context.clientId} too often. The sidecar asks again after a minute or more. Check whether pods with this identity restart all the time.`,
 };
 
 const CATALOGUE: ReadonlyMap<number, Row> = new Map([

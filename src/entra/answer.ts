@@ -1,179 +1,182 @@
-/** Entra's answer, parsed once. Bodies can be empty, HTML, plain text or lies; none of it gets further than here. PURE. */
+/** Entra's answer, parsed once. Bodies can be empty, HTML, plain text or lies; none of it passes this file. PURE. */
 import { redact } from '../log.js';
+import type { EpochMs } from '../time.js';
+import { isObject } from '../values/json.js';
 import { asksForRereading, classify } from './aadsts.js';
 import { type AnswerClass, createLocalFailure, type Failure, toOneLine } from './failure.js';
-import type { Presented } from './identity.js';
+import type { ExchangeContext } from './identity.js';
 
-/** What came over the wire, before anything is made of it. */
+/** What came over the wire, not yet parsed. */
 export interface RawAnswer {
   readonly status: number;
   readonly retryAfter?: string | undefined;
   readonly body: string;
 }
 
-export type Answer =
-  | {
-      readonly kind: 'token';
-      readonly accessToken: string;
-      /** Seconds. */
-      readonly expiresIn: number;
-      /** Seconds, where Entra asks for an early renewal. */
-      readonly refreshIn: number | undefined;
-    }
-  | { readonly kind: 'failure'; readonly failure: Failure };
+export interface TokenAnswer {
+  readonly kind: 'token';
+  readonly accessToken: string;
+  readonly expiresInSeconds: number;
+  /** Where Entra asks for an early renewal. */
+  readonly refreshInSeconds: number | undefined;
+}
+
+export type Answer = TokenAnswer | { readonly kind: 'failure'; readonly failure: Failure };
 
 type Body = Readonly<Record<string, unknown>>;
 
-/** Longest life of a token that is believed, seconds. Entra's live a day at most. */
-const MAX_LIFE = 30 * 86400;
+/** A token that claims to live longer is not believed. Entra's live a day at most. */
+const MAX_LIFE_SECONDS = 30 * 86_400;
+const MAX_DETAIL_LENGTH = 400;
+const MAX_ID_LENGTH = 64;
+const CHECK_THE_WAY = 'Is a proxy or a sign-in page between the pod and Entra?';
 
-/** @param now milliseconds since 1970, for a `Retry-After` that is a date. */
-export function parseAnswer(raw: RawAnswer, shown: Presented, now: number): Answer {
+/** @param now for a `Retry-After` that is a date. */
+export function parseAnswer(raw: RawAnswer, context: ExchangeContext, now: EpochMs): Answer {
   const body = parseJsonObject(raw.body);
-  if (raw.status === 200) return parseToken(body, shown);
-  return { kind: 'failure', failure: parseRefusal(raw, body, shown, now) };
+  if (raw.status === 200) return parseToken(body, context);
+  const retryAfterSeconds = parseRetryAfter(raw.retryAfter, now);
+  const failure = judgeRefusal(raw.status, readRefusal(body), context);
+  return { kind: 'failure', failure: { ...failure, retryAfterSeconds, throttled: raw.status === 429 } };
 }
 
-/** What a failure comes to after the one before: a token that was read afresh and refused again is a matter of configuration. */
+/** What a failure means after the one before: an assertion that was read again and refused again is a matter of configuration. */
 export function judgeRepetition(failure: Failure, previous: Failure | undefined): Failure {
   const again = failure.class === 're-read-once' && asksForRereading(previous?.aadsts);
   return again ? { ...failure, class: 'config' } : failure;
 }
 
-/** Seconds that a `Retry-After` asks for (RFC 9110 section 10.2.3), or `undefined` for none that can be read. */
-export function parseRetryAfter(value: string | undefined, now: number): number | undefined {
+/** Seconds that a `Retry-After` asks for (RFC 9110 section 10.2.3), or `undefined` where it can't be read. */
+function parseRetryAfter(value: string | undefined, now: EpochMs): number | undefined {
   if (value === undefined) return undefined;
   if (/^\s*\d{1,9}\s*$/.test(value)) return Number(value);
   const date = Date.parse(value);
   return Number.isNaN(date) ? undefined : Math.max(0, Math.ceil((date - now) / 1000));
 }
 
-function parseToken(body: Body | undefined, shown: Presented): Answer {
+function parseToken(body: Body | undefined, { authority }: ExchangeContext): Answer {
   const fail = (what: string): Answer => ({
     kind: 'failure',
-    failure: createLocalFailure(
-      'bad-answer',
-      'bad-answer',
-      `${shown.authority} answered 200, but ${what}. Is it Entra, and no proxy or sign-in page on the way?`,
-    ),
+    failure: createLocalFailure('bad-answer', 'bad-answer', `${authority} answered 200, but ${what}. ${CHECK_THE_WAY}`),
   });
   if (body === undefined) return fail('not with JSON');
-  const { access_token: accessToken, token_type: type, refresh_in: refreshIn } = body;
-  if (typeof accessToken !== 'string' || !/^[\x21-\x7e]+$/.test(accessToken))
+  const { access_token: accessToken, token_type: type, expires_in: expiresIn, refresh_in: refreshIn } = body;
+  if (typeof accessToken !== 'string' || !/^[\x21-\x7e]+$/.test(accessToken)) {
     return fail('with no usable access_token');
+  }
   if (type !== undefined && (typeof type !== 'string' || type.toLowerCase() !== 'bearer')) {
     return fail('with a token_type that is not Bearer');
   }
-  const expiresIn = toNumber(body['expires_in']);
-  if (expiresIn === undefined || !(expiresIn >= 1 && expiresIn <= MAX_LIFE)) {
-    return fail('with no usable expires_in');
-  }
-  const refresh = toNumber(refreshIn);
+  const expiresInSeconds = readPositive(expiresIn);
+  if (expiresInSeconds === undefined || expiresInSeconds > MAX_LIFE_SECONDS) return fail('with no usable expires_in');
+  return { kind: 'token', accessToken, expiresInSeconds, refreshInSeconds: readPositive(refreshIn) };
+}
+
+/** What a refusal's body says, without anything that looks like a token. */
+interface Refusal {
+  readonly error: string | undefined;
+  /** First line of the description. */
+  readonly detail: string | undefined;
+  readonly traceId: string | undefined;
+  readonly correlationId: string | undefined;
+  /** In order; the description's own number last. */
+  readonly aadstsNumbers: readonly number[];
+}
+
+function readRefusal(body: Body = {}): Refusal {
+  const description = redactText(body['error_description']);
   return {
-    kind: 'token',
-    accessToken,
-    expiresIn,
-    refreshIn: refresh !== undefined && refresh > 0 ? refresh : undefined,
+    error: redactText(body['error']),
+    detail: shorten(description?.split(/\r?\n/, 1)[0], MAX_DETAIL_LENGTH),
+    traceId: shorten(redactText(body['trace_id']), MAX_ID_LENGTH),
+    correlationId: shorten(redactText(body['correlation_id']), MAX_ID_LENGTH),
+    aadstsNumbers: listAadstsNumbers(body['error_codes'], description),
   };
 }
 
-function parseRefusal(raw: RawAnswer, body: Body | undefined, shown: Presented, now: number): Failure {
-  const retryAfter = parseRetryAfter(raw.retryAfter, now);
-  const common = {
-    ...(retryAfter === undefined ? {} : { retryAfter }),
-    ...(raw.status === 429 ? { throttled: true } : {}),
-  };
-  const description = toClean(body?.['error_description']);
-  const numbers = listAadstsNumbers(body, description);
-  const aadsts = numbers.find((number) => classify(number, shown) !== undefined) ?? numbers[0];
-  const known = aadsts === undefined ? undefined : classify(aadsts, shown);
-  const error = toClean(body?.['error']);
-  if (aadsts === undefined && error === undefined && !isPassing(raw.status)) {
-    return { ...refuseForeignAnswer(raw, shown), ...common };
+function judgeRefusal(status: number, refusal: Refusal, context: ExchangeContext): Failure {
+  const { error, detail, traceId, correlationId, aadstsNumbers } = refusal;
+  const aadsts = aadstsNumbers.find((number) => classify(number, context) !== undefined) ?? aadstsNumbers[0];
+  if (aadsts === undefined) {
+    if (error === undefined && !isTransient(status)) return describeOtherAnswer(status, context);
+    const message = toOneLine(describeUnknown(status, refusal, context));
+    return { class: classifyStatus(status, error), code: `http-${status}`, message, detail, traceId, correlationId };
   }
-  const detail = description?.split(/\r?\n/, 1)[0];
-  const traceId = toClean(body?.['trace_id']);
-  const correlationId = toClean(body?.['correlation_id']);
-  const code = aadsts === undefined ? `http-${raw.status}` : `AADSTS${aadsts}`;
-  const sentence = known?.sentence ?? describeUnknown(raw.status, error, detail, shown);
+  const known = classify(aadsts, context);
+  const code = `AADSTS${aadsts}`;
   return {
-    class: known?.class ?? classByStatus(raw.status, error),
+    class: known?.class ?? classifyStatus(status, error),
     code,
-    message: toOneLine(aadsts === undefined ? sentence : `${sentence} (${code})`),
-    ...(aadsts === undefined ? {} : { aadsts }),
-    ...(detail === undefined ? {} : { detail: toOneLine(detail, 400) }),
-    ...(traceId === undefined ? {} : { traceId: toOneLine(traceId, 64) }),
-    ...(correlationId === undefined ? {} : { correlationId: toOneLine(correlationId, 64) }),
-    ...(known?.quick === true ? { quick: true } : {}),
-    ...common,
+    message: toOneLine(`${known?.sentence ?? describeUnknown(status, refusal, context)} (${code})`),
+    aadsts,
+    detail,
+    traceId,
+    correlationId,
+    quick: known?.quick,
   };
 }
 
-/** A status that says by itself that it will pass. */
-function isPassing(status: number): boolean {
+/** A status that says by itself that it is temporary. */
+function isTransient(status: number): boolean {
   return status === 408 || status === 429 || status >= 500;
 }
 
-function classByStatus(status: number, error: string | undefined): AnswerClass {
+function classifyStatus(status: number, error: string | undefined): AnswerClass {
   if (status === 429) return 'throttle';
-  return isPassing(status) || error === 'temporarily_unavailable' ? 'transient' : 'config';
+  return isTransient(status) || error === 'temporarily_unavailable' ? 'transient' : 'config';
 }
 
-function describeUnknown(
-  status: number,
-  error: string | undefined,
-  detail: string | undefined,
-  shown: Presented,
-): string {
-  if (status === 429) return `Entra at ${shown.authority} throttles the requests (429). It is asked again later.`;
-  if (isPassing(status)) return `Entra at ${shown.authority} has a passing fault (${status}). It is asked again soon.`;
+function describeUnknown(status: number, { error, detail }: Refusal, context: ExchangeContext): string {
+  const { authority, clientId, tenantId } = context;
+  if (status === 429) return `Entra at ${authority} throttles the requests (429). The sidecar asks again later.`;
+  if (isTransient(status))
+    return `Entra at ${authority} has a temporary fault (${status}). The sidecar asks again soon.`;
   if (error === 'temporarily_unavailable') {
-    return `Entra at ${shown.authority} is temporarily unavailable. It is asked again soon.`;
+    return `Entra at ${authority} is temporarily unavailable. The sidecar asks again soon.`;
   }
-  const words = toOneLine(detail ?? error ?? '', 400);
-  return `Entra refuses a token for client ${shown.clientId} of tenant ${shown.tenantId} (${status}): ${words}`;
+  const words = toOneLine(detail ?? error ?? '', MAX_DETAIL_LENGTH);
+  return `Entra refuses a token for client ${clientId} of tenant ${tenantId} (${status}): ${words}`;
 }
 
-function refuseForeignAnswer({ status }: RawAnswer, shown: Presented): Failure {
-  const what =
-    status >= 300 && status < 400 ? `a redirect (${status}), which is not followed` : `${status} without a reason`;
-  return createLocalFailure(
-    'bad-answer',
-    'bad-answer',
-    `${shown.authority} answered ${what}. Is it Entra, and no proxy or sign-in page on the way?`,
-  );
+/** An answer that does not have the form of Entra's. */
+function describeOtherAnswer(status: number, { authority }: ExchangeContext): Failure {
+  const isRedirect = status >= 300 && status < 400;
+  const what = isRedirect ? `with a redirect (${status}), which is not followed` : `${status} without a reason`;
+  return createLocalFailure('bad-answer', 'bad-answer', `${authority} answered ${what}. ${CHECK_THE_WAY}`);
 }
 
-function listAadstsNumbers(body: Body | undefined, description: string | undefined): readonly number[] {
-  const codes = body?.['error_codes'];
-  const numbers = Array.isArray(codes)
-    ? codes.filter((code) => Number.isSafeInteger(code) && (code as number) > 0)
-    : [];
+function listAadstsNumbers(codes: unknown, description: string | undefined): readonly number[] {
+  const listed = Array.isArray(codes) ? codes.filter(isPositiveInteger).slice(0, 5) : [];
   const named = /AADSTS(\d{4,9})/.exec(description ?? '')?.[1];
-  return [...(numbers as number[]).slice(0, 5), ...(named === undefined ? [] : [Number(named)])];
+  return named === undefined ? listed : [...listed, Number(named)];
+}
+
+function isPositiveInteger(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) > 0;
 }
 
 function parseJsonObject(text: string): Body | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Body) : undefined;
+    return isObject(value) ? value : undefined;
   } catch {
     return undefined;
   }
 }
 
-function toText(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
+/** A proxy may echo the request: whatever looks like a token is redacted. */
+function redactText(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? redact(value) : undefined;
 }
 
-/** What stands between may echo the request: nothing that looks like a token goes on from here. */
-function toClean(value: unknown): string | undefined {
-  const text = toText(value);
-  return text === undefined ? undefined : redact(text);
+function shorten(text: string | undefined, maxLength: number): string | undefined {
+  return text === undefined ? undefined : toOneLine(text, maxLength);
 }
 
-/** Entra gives numbers; some authorities give them as text. */
-function toNumber(value: unknown): number | undefined {
-  if (typeof value === 'string' && /^\d{1,9}$/.test(value)) return Number(value);
-  return typeof value === 'number' && Number.isFinite(value) ? Math.floor(value) : undefined;
+/** A whole number of at least 1. Entra gives numbers; some authorities give them as text. */
+function readPositive(value: unknown): number | undefined {
+  const number = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value;
+  if (typeof number !== 'number' || !Number.isFinite(number)) return undefined;
+  const whole = Math.floor(number);
+  return whole >= 1 ? whole : undefined;
 }

@@ -1,4 +1,6 @@
 /** The projected service account token, as far as its holder needs to read it. PURE. */
+import { type EpochMs, epochMs, type EpochSeconds, formatTime, toEpochMs, toEpochSeconds } from '../time.js';
+import { isObject } from '../values/json.js';
 import { createLocalFailure, type Failure, toOneLine } from './failure.js';
 import type { Claims } from './identity.js';
 
@@ -6,67 +8,64 @@ export type AssertionReading =
   | { readonly kind: 'assertion'; readonly assertion: string; readonly claims: Claims }
   | { readonly kind: 'failure'; readonly failure: Failure };
 
-/** Entra allows this much difference between clocks, seconds; a token that ended within it may still be taken. */
-const CLOCK_SKEW_SECONDS = 300;
+/** Entra tolerates this difference between clocks: it may still accept a token that expired within it. */
+const CLOCK_SKEW_MS = 300_000;
+/** Beyond the year 9999 there is no date to show. */
+const MAX_EXPIRY_SECONDS = 253_402_300_799;
 
 /**
- * Reads the content of the token file. The signature is not looked at.
+ * Reads the content of the token file. The signature is not verified.
  * @param file is named in the sentences.
- * @param now seconds since 1970.
  */
-export function readAssertion(content: string, file: string, now: number): AssertionReading {
+export function readAssertion(content: string, file: string, now: EpochMs): AssertionReading {
   const fail = (code: string, message: string): AssertionReading => ({
     kind: 'failure',
     failure: createLocalFailure('assertion', code, message),
   });
   const assertion = content.trim();
-  const mend =
-    'It must hold the projected service account token: look at the volume ado-git-token of the pod and at the kubelet.';
-  if (assertion === '') return fail('assertion-empty', `The token file ${file} is empty. ${mend}`);
+  const fix = "It must hold the projected service account token: check the pod's volume ado-git-token and the kubelet.";
+  if (assertion === '') return fail('assertion-empty', `The token file ${file} is empty. ${fix}`);
   const payload = decodePayload(assertion);
   if (payload === undefined) {
-    return fail('assertion-malformed', `The token file ${file} does not hold a JSON Web Token. ${mend}`);
+    return fail('assertion-malformed', `The token file ${file} does not hold a JSON Web Token. ${fix}`);
   }
-  const claims = toClaims(payload);
-  if (claims.expiresAt !== undefined && claims.expiresAt + CLOCK_SKEW_SECONDS < now) {
+  const claims = readClaims(payload);
+  if (claims.expiresAtSeconds !== undefined && toEpochMs(claims.expiresAtSeconds) + CLOCK_SKEW_MS < now) {
     return fail(
       'assertion-expired',
-      `The service account token in ${file} (${claims.subject}) expired at ${new Date(claims.expiresAt * 1000).toISOString()}. ` +
-        'The kubelet replaces it at 80 % of its life: look at the kubelet, and at the clock of the node.',
+      `The service account token in ${file} (${claims.subject}) expired at ${formatTime(toEpochMs(claims.expiresAtSeconds))}. ` +
+        'The kubelet replaces it at 80 % of its life: check the kubelet, and the clock of the node.',
     );
   }
   return { kind: 'assertion', assertion, claims };
 }
 
 function decodePayload(assertion: string): Readonly<Record<string, unknown>> | undefined {
-  const match = /^[\w-]+\.([\w-]+)\.[\w-]+$/.exec(assertion);
-  if (match?.[1] === undefined) return undefined;
+  const payload = /^[\w-]+\.([\w-]+)\.[\w-]+$/.exec(assertion)?.[1];
+  if (payload === undefined) return undefined;
   try {
-    const base64 = match[1].replace(/-/g, '+').replace(/_/g, '/');
-    const value: unknown = JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(base64), toByte)));
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-    return value as Record<string, unknown>;
+    const value: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
+    return isObject(value) ? value : undefined;
   } catch {
     return undefined;
   }
 }
 
-function toByte(character: string): number {
-  return character.charCodeAt(0);
-}
-
-function toClaims(payload: Readonly<Record<string, unknown>>): Claims {
-  const { iss, sub, aud, exp } = payload;
+function readClaims({ iss, sub, aud, exp }: Readonly<Record<string, unknown>>): Claims {
   const audience: unknown = Array.isArray(aud) ? aud[0] : aud;
   return {
-    issuer: toText(iss),
-    subject: toText(sub),
-    audience: toText(audience),
-    // Beyond the year 9999 there is no date to show.
-    expiresAt: typeof exp === 'number' && exp > 0 && exp < 253_402_300_800 ? exp : undefined,
+    issuer: readText(iss),
+    subject: readText(sub),
+    audience: readText(audience),
+    expiresAtSeconds: readExpiry(exp),
   };
 }
 
-function toText(value: unknown): string {
+function readExpiry(value: unknown): EpochSeconds | undefined {
+  if (typeof value !== 'number' || !(value > 0 && value <= MAX_EXPIRY_SECONDS)) return undefined;
+  return toEpochSeconds(epochMs(value * 1000));
+}
+
+function readText(value: unknown): string {
   return typeof value === 'string' && value !== '' ? toOneLine(value, 350) : '(none)';
 }

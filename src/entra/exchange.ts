@@ -1,4 +1,4 @@
-/** The exchange on the wire: one HTTPS request, through a proxy where there is one. Nothing is kept open, no redirect followed. */
+/** The exchange on the wire: one HTTPS request, through a proxy if there is one. No connection is kept, no redirect followed. */
 import { type IncomingMessage, request as requestPlain } from 'node:http';
 import { request as requestSecure } from 'node:https';
 import type { Socket } from 'node:net';
@@ -9,60 +9,64 @@ import { createLocalFailure, type Failure } from './failure.js';
 import type { TokenRequest } from './request.js';
 
 export interface Transport {
-  /** Milliseconds for the whole exchange. */
-  readonly deadline: number;
-  /** Of a proxy that is asked for a tunnel with CONNECT. */
+  /** For the whole exchange. */
+  readonly timeoutMs: number;
+  /** The proxy that opens a tunnel by CONNECT. */
   readonly proxy: { readonly host: string; readonly port: number } | undefined;
-  /** With additional authorities; else node's own. */
+  /** With additional authorities; without it, node's own. */
   readonly secureContext: SecureContext | undefined;
 }
 
 export type Exchanged =
   { readonly kind: 'answer'; readonly answer: RawAnswer } | { readonly kind: 'failure'; readonly failure: Failure };
 
+/** A request or socket that is closed at the end of the exchange. */
+interface Closable {
+  destroy(error: Error): unknown;
+}
+
+const CHECK_FIREWALLS = 'Check that firewalls and network policies let the pod reach it.';
+const CHECK_NAMES = "Check the cluster's DNS and ADO_GIT_AUTHORITY_HOST (chart value azure.authorityHost).";
+
 /** Answers are a few kilobytes; more than this is not Entra. */
 const MAX_BODY_BYTES = 256 * 1024;
 
-/** What the program found wrong, as opposed to the system or node. */
-class Refusal extends Error {
+/** A failure that this program found, as opposed to the system or node. */
+class ExchangeError extends Error {
   constructor(readonly failure: Failure) {
     super(failure.message);
   }
 }
 
-/** Sends the request and reads the whole answer. Never throws, never takes longer than the deadline. */
+/** Sends the request and reads the whole answer. Never throws, and never takes longer than the timeout. */
 export async function exchange(request: TokenRequest, transport: Transport): Promise<Exchanged> {
   const url = new URL(request.url);
-  const open: { destroy(error: Error): unknown }[] = [];
+  const open: Closable[] = [];
   let abandon: (error: Error) => void = () => undefined;
   const abandoned = new Promise<never>((_resolve, reject) => {
     abandon = reject;
   });
   const timer = setTimeout(() => {
-    const seconds = transport.deadline / 1000;
-    const via = transport.proxy === undefined ? '' : ` through the proxy ${nameProxy(transport.proxy)}`;
-    const message = `${url.origin} did not answer within ${seconds} s${via}. Do a firewall or network policies let the pod reach it?`;
-    abandon(new Refusal(createLocalFailure('transport', 'timeout', message)));
-  }, transport.deadline);
+    const message = `${url.origin} did not answer within ${transport.timeoutMs / 1000} s${nameRoute(transport)}. ${CHECK_FIREWALLS}`;
+    abandon(new ExchangeError(createLocalFailure('transport', 'timeout', message)));
+  }, transport.timeoutMs);
   try {
     return { kind: 'answer', answer: await Promise.race([send(url, request, transport, open), abandoned]) };
   } catch (error) {
-    return { kind: 'failure', failure: error instanceof Refusal ? error.failure : explain(error, url, transport) };
+    return {
+      kind: 'failure',
+      failure: error instanceof ExchangeError ? error.failure : describeFailure(error, url, transport),
+    };
   } finally {
     clearTimeout(timer);
-    // Whatever is still open has no reader any more; its late errors are nobody's.
+    // Nothing reads what is still open, and its late errors don't matter.
     for (const stream of open) stream.destroy(new Error('abandoned'));
   }
 }
 
-async function send(
-  url: URL,
-  request: TokenRequest,
-  transport: Transport,
-  open: { destroy(error: Error): unknown }[],
-): Promise<RawAnswer> {
+async function send(url: URL, request: TokenRequest, transport: Transport, open: Closable[]): Promise<RawAnswer> {
   const { proxy, secureContext } = transport;
-  const host = bareHost(url);
+  const host = removeBrackets(url);
   const secure = {
     host,
     ...(isAddress(host) ? {} : { servername: host }),
@@ -77,7 +81,7 @@ async function send(
       path: url.pathname,
       method: 'POST',
       headers: { ...request.headers, host: url.host },
-      // Beside an agent, `false` too, node ignores createConnection.
+      // With an agent, even with `false`, node ignores createConnection.
       ...(tunnel === undefined
         ? { agent: false }
         : { createConnection: () => connectSecure({ ...secure, socket: tunnel }) }),
@@ -95,8 +99,8 @@ async function readAnswer(response: IncomingMessage, url: URL): Promise<RawAnswe
   for await (const chunk of response as AsyncIterable<Buffer>) {
     length += chunk.length;
     if (length > MAX_BODY_BYTES) {
-      const message = `${url.origin} answered with more than ${MAX_BODY_BYTES / 1024} KiB. Is it Entra, and no proxy or sign-in page on the way?`;
-      throw new Refusal(createLocalFailure('bad-answer', 'bad-answer', message));
+      const message = `${url.origin} answered with more than ${MAX_BODY_BYTES / 1024} KiB. Is a proxy or a sign-in page between the pod and Entra?`;
+      throw new ExchangeError(createLocalFailure('bad-answer', 'bad-answer', message));
     }
     chunks.push(chunk);
   }
@@ -107,24 +111,20 @@ async function readAnswer(response: IncomingMessage, url: URL): Promise<RawAnswe
   };
 }
 
-async function openTunnel(
-  url: URL,
-  proxy: NonNullable<Transport['proxy']>,
-  open: { destroy(error: Error): unknown }[],
-): Promise<Socket> {
+async function openTunnel(url: URL, proxy: NonNullable<Transport['proxy']>, open: Closable[]): Promise<Socket> {
   const target = `${url.hostname}:${url.port === '' ? '443' : url.port}`;
   return await new Promise<Socket>((resolve, reject) => {
     const refuse = (status: number): void => {
-      const mend =
+      const fix =
         status === 407
-          ? 'It asks for a password: let it allow the pods without one'
-          : `It must allow CONNECT to ${target}, or NO_PROXY must name the host`;
-      const message = `The proxy ${nameProxy(proxy)} refused the connection to ${target} (${status}). ${mend} (chart value sidecar.proxy).`;
-      reject(new Refusal(createLocalFailure('proxy-refused', 'proxy-refused', message)));
+          ? 'It asks for a password: let it serve the pods without one'
+          : `Let it allow CONNECT to ${target}, or name the host in NO_PROXY`;
+      const message = `The proxy ${nameProxy(proxy)} refused the connection to ${target} (${status}). ${fix} (chart value sidecar.proxy).`;
+      reject(new ExchangeError(createLocalFailure('proxy-refused', 'proxy-refused', message)));
     };
     const fail = (error: Error): void => {
       const message = `The proxy ${nameProxy(proxy)} can't be used: ${describeError(error)}. Correct the chart value sidecar.proxy (HTTPS_PROXY).`;
-      reject(new Refusal(createLocalFailure('transport', 'proxy-unreachable', message)));
+      reject(new ExchangeError(createLocalFailure('transport', 'proxy-unreachable', message)));
     };
     const asked = requestPlain({ ...proxy, method: 'CONNECT', path: target, headers: { host: target }, agent: false });
     open.push(asked);
@@ -143,30 +143,26 @@ async function openTunnel(
 /** Codes of OpenSSL and node for a certificate that does not verify. */
 const UNTRUSTED = /CERT|VERIFY|SELF_SIGNED|INVALID_CA|HOSTNAME_MISMATCH|PATH_LENGTH/;
 
-function explain(error: unknown, url: URL, transport: Transport): Failure {
-  const said = describeError(error);
+function describeFailure(error: unknown, url: URL, transport: Transport): Failure {
+  const cause = describeError(error);
   const code = (error as NodeJS.ErrnoException).code ?? '';
   if (UNTRUSTED.test(code)) {
-    const mend =
-      code.includes('ALTNAME') || code.includes('EXPIRED')
-        ? ''
-        : ' If a proxy inspects TLS, give its CA in the chart value sidecar.extraCa.';
-    return createLocalFailure(
-      'tls-untrusted',
-      'tls-untrusted',
-      `The certificate of ${url.origin} is not trusted: ${said}.${mend}`,
-    );
+    const isWrongItself = code.includes('ALTNAME') || code.includes('EXPIRED');
+    const fix = isWrongItself ? '' : ' If a proxy inspects TLS, set the chart value sidecar.extraCa to its CA.';
+    const message = `The certificate of ${url.origin} is not trusted: ${cause}.${fix}`;
+    return createLocalFailure('tls-untrusted', 'tls-untrusted', message);
   }
   if (code.startsWith('HPE_')) {
-    const message = `${url.origin} does not answer with HTTP (${said}). Is it Entra?`;
+    const message = `${url.origin} does not answer with HTTP (${cause}). Is it Entra?`;
     return createLocalFailure('bad-answer', 'bad-answer', message);
   }
-  const mend =
-    code === 'ENOTFOUND' || code === 'EAI_AGAIN'
-      ? "Look at the cluster's DNS, and at ADO_GIT_AUTHORITY_HOST (chart value azure.authorityHost)."
-      : 'Do a firewall or network policies let the pod reach it?';
-  const via = transport.proxy === undefined ? '' : ` through the proxy ${nameProxy(transport.proxy)}`;
-  return createLocalFailure('transport', 'transport', `${url.origin} can't be reached${via}: ${said}. ${mend}`);
+  const isNameProblem = code === 'ENOTFOUND' || code === 'EAI_AGAIN';
+  const message = `${url.origin} can't be reached${nameRoute(transport)}: ${cause}. ${isNameProblem ? CHECK_NAMES : CHECK_FIREWALLS}`;
+  return createLocalFailure('transport', 'transport', message);
+}
+
+function nameRoute({ proxy }: Transport): string {
+  return proxy === undefined ? '' : ` through the proxy ${nameProxy(proxy)}`;
 }
 
 function nameProxy({ host, port }: NonNullable<Transport['proxy']>): string {
@@ -174,7 +170,7 @@ function nameProxy({ host, port }: NonNullable<Transport['proxy']>): string {
 }
 
 /** Host without the brackets of an IPv6 address. */
-function bareHost(url: URL): string {
+function removeBrackets(url: URL): string {
   return url.hostname.replace(/^\[|\]$/g, '');
 }
 

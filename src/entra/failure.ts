@@ -1,6 +1,6 @@
 /** Why an exchange gave no token: a closed union, each with a sentence for people. PURE. */
 
-/** What Entra's answers come to, after the table of AADSTS numbers. */
+/** Classes of Entra's answers, from the table of AADSTS numbers. */
 export type AnswerClass =
   | 'propagation'
   | 'config'
@@ -12,7 +12,7 @@ export type AnswerClass =
   | 'our-defect'
   | 'loop';
 
-/** What comes between the sidecar and an answer of Entra; all of it is tried again like a transient fault. */
+/** What goes wrong before Entra answers; all of these are retried like a transient fault. */
 export type LocalClass = 'assertion' | 'transport' | 'tls-untrusted' | 'proxy-refused' | 'bad-answer';
 
 export type FailureClass = AnswerClass | LocalClass;
@@ -22,22 +22,22 @@ export interface Failure {
   readonly class: FailureClass;
   /** Stable: `AADSTS700213`, `http-503`, `assertion-missing`, … */
   readonly code: string;
-  /** What is wrong and what mends it; one printable line, without any token. */
+  /** What is wrong and how to fix it; one printable line, without any token. */
   readonly message: string;
-  readonly aadsts?: number;
-  /** Entra's own words, first line, cut. */
-  readonly detail?: string;
-  readonly traceId?: string;
-  readonly correlationId?: string;
-  /** Tried again with the quick back-off although the class has a fixed pause. */
-  readonly quick?: boolean;
-  /** Seconds that the answer asked to wait. */
-  readonly retryAfter?: number;
-  /** The answer had status 429: `retryAfter` is obeyed, not just considered. */
-  readonly throttled?: boolean;
+  readonly aadsts?: number | undefined;
+  /** The first line of Entra's own description, cut. */
+  readonly detail?: string | undefined;
+  readonly traceId?: string | undefined;
+  readonly correlationId?: string | undefined;
+  /** Retried with the quick back-off although the class has a fixed pause. */
+  readonly quick?: boolean | undefined;
+  /** How long the answer asked to wait. */
+  readonly retryAfterSeconds?: number | undefined;
+  /** The answer had status 429: `retryAfterSeconds` is obeyed, not only considered. */
+  readonly throttled?: boolean | undefined;
 }
 
-/** Whether the failure may go away while everybody waits; if not, git and `startup: wait` are held up no longer. */
+/** Whether the failure may resolve without a change by people. If not, git and `startup: wait` stop waiting. */
 export function mayResolveByWaiting(failure: Failure): boolean {
   return failure.class !== 'config' && failure.class !== 'never-hammer' && failure.class !== 'our-defect';
 }
@@ -47,11 +47,11 @@ export function createLocalFailure(kind: LocalClass, code: string, message: stri
   return { class: kind, code, message: toOneLine(message) };
 }
 
-/** Longest message or value that is shown, characters. */
-const MAX_LINE = 1000;
+/** Longest message or value that is shown. */
+const MAX_LINE_LENGTH = 1000;
 
-/** The text as one printable line of at most `max` characters: what comes from outside must not forge lines or move a cursor. */
-export function toOneLine(text: string, max = MAX_LINE): string {
+/** One printable line of at most `maxLength` characters: text from outside must not forge lines or move a cursor. */
+export function toOneLine(text: string, maxLength = MAX_LINE_LENGTH): string {
   const line = text.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ').trim();
-  return line.length > max ? `${line.slice(0, max - 1)}…` : line;
+  return line.length > maxLength ? `${line.slice(0, maxLength - 1)}…` : line;
 }

@@ -1,6 +1,7 @@
-/** Whose token is asked for, and with what. PURE. */
+/** Whose token is requested, and with which assertion. PURE. */
+import type { EpochSeconds } from '../time.js';
 
-/** One identity at one authority; all values checked. */
+/** One identity at one authority; all values are checked. */
 export interface Identity {
   readonly clientId: string;
   /** GUID or verified domain. */
@@ -9,16 +10,15 @@ export interface Identity {
   readonly authority: string;
 }
 
-/** What is read of a projected service account token; nothing of it is verified, that is Entra's part. */
+/** What is read of a projected service account token. Nothing of it is verified: Entra does that. */
 export interface Claims {
   readonly issuer: string;
   readonly subject: string;
   readonly audience: string;
-  /** Seconds since 1970, where the token says. */
-  readonly expiresAt: number | undefined;
+  readonly expiresAtSeconds: EpochSeconds | undefined;
 }
 
-/** What Entra was shown: sentences about its refusals name these values. */
-export interface Presented extends Identity {
+/** What an exchange presents to Entra; sentences about refusals name these values. */
+export interface ExchangeContext extends Identity {
   readonly claims: Claims;
 }

@@ -1,70 +1,74 @@
-/** When to ask Entra: renewal while a token is valid, and pauses after failures. All times are seconds. PURE. */
-import type { Failure } from './failure.js';
+/** When to ask Entra: renewal while a token is valid, and pauses after failures. All spans are in seconds. PURE. */
+import type { Failure, FailureClass } from './failure.js';
 
 /**
- * Seconds after the exchange at which the token is renewed: at 80 % of its life or five minutes before its end, whichever
- * is earlier, but not before half of it; earlier where Entra's `refresh_in` asks for it (on its account alone never before
- * 10 % of the life nor within 30 s); plus up to 5 % of the life, so that many pods don't ask at once.
- * @param life of the token; of an adopted one what is left of it.
+ * Seconds from the exchange to the renewal of its token: 80 % of the token's life, or five minutes before its end if that
+ * is earlier, but not before half of its life. Entra's `refresh_in` makes it earlier, though never earlier than 10 % of
+ * the life or 30 s. Up to 5 % of the life is added, so that many pods don't ask at once.
+ * @param lifeSeconds of the token; for an adopted one, what is left of it.
  * @param random from 0 to 1.
  */
-export function chooseRenewal(life: number, refreshIn: number | undefined, random: number): number {
-  const own = Math.max(Math.min(life * 0.8, life - 300), life / 2);
-  const asked = refreshIn === undefined ? own : Math.max(refreshIn, life * 0.1, 30);
-  return Math.min(own, asked) + random * life * 0.05;
+export function chooseRenewal(lifeSeconds: number, refreshInSeconds: number | undefined, random: number): number {
+  const own = Math.max(Math.min(lifeSeconds * 0.8, lifeSeconds - 300), lifeSeconds / 2);
+  const asked = refreshInSeconds === undefined ? own : Math.max(refreshInSeconds, lifeSeconds * 0.1, 30);
+  return Math.min(own, asked) + random * lifeSeconds * 0.05;
 }
 
 export interface Circumstances {
   /** Failures in a row before this one. */
   readonly earlierFailures: number;
   /** What is left of the valid token, if there is one. */
-  readonly remaining: number | undefined;
+  readonly remainingSeconds: number | undefined;
   /** How long there has been no valid token. */
-  readonly without: number;
+  readonly withoutTokenSeconds: number;
 }
 
-const CONFIG_PAUSE = 60;
-const SLOW_PAUSE = 300;
-/** A server may ask for any wait; beyond this it is taken for nonsense. */
-const MAX_RETRY_AFTER = 86_400;
+const CONFIG_PAUSE_SECONDS = 60;
+const SLOW_PAUSE_SECONDS = 300;
+/** A server may ask for any wait; a longer one is not believed. */
+const MAX_RETRY_AFTER_SECONDS = 86_400;
+/** Without a valid token the back-off is kept short for this long. */
+const EAGER_SECONDS = 120;
 
-/** Seconds from a failure to the next exchange. `Retry-After` is obeyed on 429; elsewhere it can't pass the back-off's limit. */
+/** Seconds to the next exchange. `asked` is what the answer asked for. */
+type PauseRule = (circumstances: Circumstances, asked: number) => number;
+
+const waitForPeople: PauseRule = () => CONFIG_PAUSE_SECONDS;
+const waitLong: PauseRule = () => SLOW_PAUSE_SECONDS;
+const backOff: PauseRule = (circumstances, asked) =>
+  Math.min(Math.max(double(1, circumstances), asked), limitBackOff(circumstances));
+
+const PAUSES: Readonly<Record<FailureClass, PauseRule>> = {
+  config: waitForPeople,
+  'retry-slowly': waitLong,
+  'never-hammer': waitLong,
+  'our-defect': waitLong,
+  're-read-once': () => 0,
+  loop: (circumstances) => Math.min(double(CONFIG_PAUSE_SECONDS, circumstances), SLOW_PAUSE_SECONDS),
+  propagation: backOff,
+  throttle: backOff,
+  transient: backOff,
+  assertion: backOff,
+  transport: backOff,
+  'tls-untrusted': backOff,
+  'proxy-refused': backOff,
+  'bad-answer': backOff,
+};
+
+/** Seconds from a failure to the next exchange. `Retry-After` is obeyed on 429; elsewhere the back-off limits it. */
 export function choosePause(failure: Failure, circumstances: Circumstances): number {
-  const asked = Math.min(failure.retryAfter ?? 0, MAX_RETRY_AFTER);
-  const own = chooseOwnPause(failure, asked, circumstances);
+  const asked = Math.min(failure.retryAfterSeconds ?? 0, MAX_RETRY_AFTER_SECONDS);
+  const rule = failure.quick === true ? backOff : PAUSES[failure.class];
+  const own = rule(circumstances, asked);
   return failure.throttled === true ? Math.max(own, asked) : own;
 }
 
-function chooseOwnPause(failure: Failure, asked: number, circumstances: Circumstances): number {
-  const backOff = (): number => {
-    const limit = limitPause(circumstances);
-    return Math.min(Math.max(2 ** Math.min(circumstances.earlierFailures, 10), asked), limit);
-  };
-  if (failure.quick === true) return backOff();
-  switch (failure.class) {
-    case 'config':
-      return CONFIG_PAUSE;
-    case 'retry-slowly':
-    case 'never-hammer':
-    case 'our-defect':
-      return SLOW_PAUSE;
-    case 're-read-once':
-      return 0;
-    case 'loop':
-      return Math.min(CONFIG_PAUSE * 2 ** Math.min(circumstances.earlierFailures, 10), SLOW_PAUSE);
-    case 'propagation':
-    case 'throttle':
-    case 'transient':
-    case 'assertion':
-    case 'transport':
-    case 'tls-untrusted':
-    case 'proxy-refused':
-    case 'bad-answer':
-      return backOff();
-  }
+/** The span, doubled for each earlier failure. */
+function double(seconds: number, { earlierFailures }: Circumstances): number {
+  return seconds * 2 ** Math.min(earlierFailures, 10);
 }
 
-function limitPause({ remaining, without }: Circumstances): number {
-  if (remaining !== undefined) return Math.min(Math.max(remaining / 10, 1), 30);
-  return without < 120 ? 5 : 30;
+function limitBackOff({ remainingSeconds, withoutTokenSeconds }: Circumstances): number {
+  if (remainingSeconds !== undefined) return Math.min(Math.max(remainingSeconds / 10, 1), 30);
+  return withoutTokenSeconds < EAGER_SECONDS ? 5 : 30;
 }

@@ -1,6 +1,7 @@
 /** The sidecar's life: configuration, what an earlier run left, its port, tokens until it is asked to end. */
 import { describeError, reportError } from '../errors.js';
 import { createLogger } from '../log.js';
+import { epochMs } from '../time.js';
 import type { Environment } from '../values/environment.js';
 import { VERSION } from '../version.js';
 import { readSidecarConfig, type SidecarConfig } from './config.js';
@@ -42,7 +43,7 @@ async function serve({ writeLog, stop }: SidecarProcess, config: SidecarConfig):
     config,
     version: VERSION,
     directory: openStateDirectory(config.directory),
-    ask: createTokenSource(config, log, clock.now),
+    ask: createTokenSource(config, log, () => epochMs(clock.now())),
     clock,
     random: Math.random,
     log: log,

@@ -157,7 +157,13 @@ export class TokenManager {
 
   private take(answer: Answer & { readonly kind: 'token' }, sent: Instant): void {
     const { clock, random, log: log } = this.options;
-    const token = makeToken(answer.accessToken, answer.expiresIn * 1000, answer.refreshIn, sent, random());
+    const token = makeToken(
+      answer.accessToken,
+      answer.expiresInSeconds * 1000,
+      answer.refreshInSeconds,
+      sent,
+      random(),
+    );
     this.unwritten = token;
     this.failure = undefined;
     this.failuresInRow = 0;
@@ -173,8 +179,8 @@ export class TokenManager {
     const failure = judgeRepetition(answered, this.failure);
     const pause = choosePause(failure, {
       earlierFailures: this.failuresInRow,
-      remaining: this.isReady() && this.served !== undefined ? timeLeft(this.served, clock) / 1000 : undefined,
-      without: (clock.elapsed() - (this.expired?.elapsed ?? this.startedAt)) / 1000,
+      remainingSeconds: this.isReady() && this.served !== undefined ? timeLeft(this.served, clock) / 1000 : undefined,
+      withoutTokenSeconds: (clock.elapsed() - (this.expired?.elapsed ?? this.startedAt)) / 1000,
     });
     this.failuresInRow += 1;
     this.pausedUntil = clock.elapsed() + pause * 1000;

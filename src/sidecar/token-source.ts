@@ -7,6 +7,7 @@ import { createLocalFailure } from '../entra/failure.js';
 import { buildTokenRequest, type TokenRequest } from '../entra/request.js';
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
+import type { EpochMs, Now } from '../time.js';
 import { readCertificates } from '../values/certificates.js';
 import type { ExtraCa, SidecarConfig } from './config.js';
 import { readText } from './state-directory.js';
@@ -17,13 +18,12 @@ const DEADLINE = 15_000;
 /** Asks once; every trouble is a failure of the answer, nothing is thrown. */
 export type TokenSource = () => Promise<Answer>;
 
-/** @param now milliseconds since 1970. */
-export function createTokenSource(config: SidecarConfig, log: Logger, now: () => number): TokenSource {
+export function createTokenSource(config: SidecarConfig, log: Logger, now: Now): TokenSource {
   const findExtraTrust = followExtraCa(config.extraCa, log);
   const send = async (request: TokenRequest, secureContext: SecureContext | undefined): Promise<Exchanged> =>
-    await exchange(request, { deadline: DEADLINE, proxy: config.proxy, secureContext });
+    await exchange(request, { timeoutMs: DEADLINE, proxy: config.proxy, secureContext });
   return async () => {
-    const reading = readProjectedToken(config.tokenFile, now() / 1000);
+    const reading = readProjectedToken(config.tokenFile, now());
     if (reading.kind === 'failure') return reading;
     const request = buildTokenRequest(config.identity, reading.assertion);
     const extra = findExtraTrust();
@@ -39,7 +39,7 @@ function isUntrusted(exchanged: Exchanged): boolean {
   return exchanged.kind === 'failure' && exchanged.failure.class === 'tls-untrusted';
 }
 
-function readProjectedToken(file: string, now: number): ReturnType<typeof readAssertion> {
+function readProjectedToken(file: string, now: EpochMs): ReturnType<typeof readAssertion> {
   const fail = (code: string, what: string): ReturnType<typeof readAssertion> => ({
     kind: 'failure',
     failure: createLocalFailure(

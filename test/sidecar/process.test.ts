@@ -139,7 +139,7 @@ void t.test('tokens are renewed before they end, are adopted after kill -9, and 
 
   await until('the end of the token', () => !existsSync(join(world.directory, CREDENTIAL_FILE)));
   t.ok(Date.now() >= end * 1000, 'it was served until its end');
-  t.match(world.read('state'), /^state=failed\nmessage=The token ended at .* passing fault \(503\)/);
+  t.match(world.read('state'), /^state=failed\nmessage=The token ended at .* temporary fault \(503\)/);
   t.equal((await ask(sidecar.port, '/readyz')).status, 503);
   t.equal((await ask(sidecar.port, '/startz')).status, 200, 'a lost token takes nothing back');
   world.entra.setTokenLifetime(3600);

@@ -128,11 +128,11 @@ function play(t: Test, react: Reaction, { startup = 'wait', prepare, wrap }: Pla
   };
 }
 
-const token = (expiresIn: number): Answer => ({
+const token = (expiresInSeconds: number): Answer => ({
   kind: 'token',
   accessToken: 'tok.en',
-  expiresIn,
-  refreshIn: undefined,
+  expiresInSeconds,
+  refreshInSeconds: undefined,
 });
 const fail = (part: Partial<Failure> = {}): Answer => ({
   kind: 'failure',
