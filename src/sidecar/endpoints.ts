@@ -1,4 +1,4 @@
-/** What the sidecar answers over HTTP. No endpoint gives a token; ids are shown to loopback alone. */
+/** What the sidecar answers over HTTP. No endpoint returns a token; ids are shown to loopback clients only. */
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
@@ -14,8 +14,8 @@ interface Reply {
   readonly type?: string;
 }
 
-/** The server of probes, metrics and status; not listening yet. Limits are tight: connections cost memory. */
-export function createEndpoints(keeper: TokenManager): Server {
+/** The server of probes, metrics and status; not listening yet. Its limits are tight because connections cost memory. */
+export function createEndpoints(manager: TokenManager): Server {
   const server = createServer(
     {
       maxHeaderSize: 4096,
@@ -26,7 +26,7 @@ export function createEndpoints(keeper: TokenManager): Server {
     },
     (request, response) => {
       request.resume();
-      send(request, response, reply(request, keeper));
+      send(request, response, answer(request, manager));
     },
   );
   server.maxConnections = 64;
@@ -34,26 +34,35 @@ export function createEndpoints(keeper: TokenManager): Server {
   return server;
 }
 
-function reply(request: IncomingMessage, keeper: TokenManager): Reply {
-  if (request.method !== 'GET' && request.method !== 'HEAD') return { status: 405, body: 'method not allowed\n' };
-  switch (request.url?.replace(/\?.*$/s, '') ?? '') {
-    case '/healthz':
-      return { status: 200, body: 'ok\n' };
-    case '/startz':
-      return keeper.hasStarted()
-        ? { status: 200, body: 'ok\n' }
-        : { status: 503, body: 'The startup rule does not hold yet.\n' };
-    case '/readyz':
-      return keeper.isReady() ? { status: 200, body: 'ok\n' } : { status: 503, body: 'There is no valid token.\n' };
-    case '/metrics':
-      return { status: 200, body: formatMetrics(keeper), type: 'text/plain; version=0.0.4; charset=utf-8' };
-    case '/status':
-      return isFromLoopback(request)
-        ? { status: 200, body: keeper.formatStatus(), type: 'application/json' }
-        : { status: 403, body: 'The status is shown inside the pod alone, at localhost.\n' };
-    default:
-      return { status: 404, body: 'not found\n' };
-  }
+const OK: Reply = { status: 200, body: 'ok\n' };
+
+type Route = (manager: TokenManager, request: IncomingMessage) => Reply;
+
+const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
+  ['/healthz', () => OK],
+  ['/startz', (manager) => (manager.hasStarted() ? OK : refuse(503, 'The startup rule is not met yet.'))],
+  ['/readyz', (manager) => (manager.isReady() ? OK : refuse(503, 'There is no valid token.'))],
+  [
+    '/metrics',
+    (manager) => ({ status: 200, body: formatMetrics(manager), type: 'text/plain; version=0.0.4; charset=utf-8' }),
+  ],
+  [
+    '/status',
+    (manager, request) =>
+      isFromLoopback(request)
+        ? { status: 200, body: manager.formatStatus(), type: 'application/json' }
+        : refuse(403, 'The status is shown only inside the pod, at localhost.'),
+  ],
+]);
+
+function answer(request: IncomingMessage, manager: TokenManager): Reply {
+  if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(405, 'method not allowed');
+  const path = request.url?.replace(/\?.*$/s, '') ?? '';
+  return ROUTES.get(path)?.(manager, request) ?? refuse(404, 'not found');
+}
+
+function refuse(status: number, message: string): Reply {
+  return { status, body: `${message}\n` };
 }
 
 function send(request: IncomingMessage, response: ServerResponse, { status, body, type }: Reply): void {
@@ -68,8 +77,8 @@ function send(request: IncomingMessage, response: ServerResponse, { status, body
 }
 
 /**
- * By the addresses of both ends (a service mesh's proxy comes from a loopback address for a client of another pod), and by
- * name: a web page whose host name was pointed at 127.0.0.1 asks with that name. A socket has no address.
+ * Checks the addresses of both ends, since a mesh's proxy connects from a loopback address for a client in another pod.
+ * Checks the host name too, since a web page can point a name of its own at 127.0.0.1. A Unix socket has no address.
  */
 function isFromLoopback(request: IncomingMessage): boolean {
   const { remoteAddress, localAddress } = request.socket;
@@ -85,7 +94,7 @@ function isLoopbackAddress(address: string): boolean {
   return plain === '::1' || (isIP(plain) === 4 && plain.startsWith('127.'));
 }
 
-/** Where the sidecar can be asked from inside the pod. */
+/** The address of the sidecar inside the pod. */
 export function locate(
   config: Pick<SidecarConfig, 'port' | 'directory'>,
 ): { readonly socketPath: string } | { readonly host: string; readonly port: number } {
@@ -94,34 +103,34 @@ export function locate(
 }
 
 /**
- * Listens on all addresses, or on a socket in the directory where no port is wanted.
+ * Listens on all addresses, or on a socket in the directory where no port is configured.
  * @throws ProductError `listen`
  */
 export async function listen(server: Server, config: SidecarConfig): Promise<void> {
-  const place = locate(config);
+  const address = locate(config);
   try {
-    if ('socketPath' in place) {
-      rmSync(place.socketPath, { force: true });
-      await listenOn(server, { path: place.socketPath });
-      chmodSync(place.socketPath, 0o600);
+    if ('socketPath' in address) {
+      rmSync(address.socketPath, { force: true });
+      await listenOn(server, { path: address.socketPath });
+      chmodSync(address.socketPath, 0o600);
       return;
     }
     try {
-      await listenOn(server, { host: '::', port: place.port });
+      await listenOn(server, { host: '::', port: address.port });
     } catch (error) {
       if (!['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-      await listenOn(server, { host: '0.0.0.0', port: place.port });
+      await listenOn(server, { host: '0.0.0.0', port: address.port });
     }
   } catch (error) {
-    throw new ProductError('listen', describeListenError(error, place));
+    throw new ProductError('listen', describeListenError(error, address));
   }
 }
 
-function describeListenError(error: unknown, place: ReturnType<typeof locate>): string {
-  if ('socketPath' in place) return `The socket ${place.socketPath} can't be listened on: ${describeError(error)}.`;
-  const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
-  const cause = taken ? 'another process of the pod has it' : describeError(error);
-  return `Port ${place.port} (${SIDECAR_ENV.port}) can't be listened on: ${cause}. Choose another with the annotation ado-git.workload.identity/port.`;
+function describeListenError(error: unknown, address: ReturnType<typeof locate>): string {
+  if ('socketPath' in address) return `The socket ${address.socketPath} can't be listened on: ${describeError(error)}.`;
+  const isTaken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+  const cause = isTaken ? 'another process of the pod uses it' : describeError(error);
+  return `Port ${address.port} (${SIDECAR_ENV.port}) can't be listened on: ${cause}. Choose another with the annotation ado-git.workload.identity/port.`;
 }
 
 async function listenOn(
@@ -132,7 +141,7 @@ async function listenOn(
     server.once('error', reject);
     server.listen(where, () => {
       server.off('error', reject);
-      // What fails later is one connection (too many open files): the server goes on.
+      // A later error concerns one connection (too many open files): the server continues.
       server.on('error', () => undefined);
       resolve();
     });

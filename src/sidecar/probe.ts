@@ -7,8 +7,8 @@ import { locate } from './endpoints.js';
 export const PROBES = ['healthz', 'startz', 'readyz'] as const;
 export type Probe = (typeof PROBES)[number];
 
-/** Milliseconds; kubelet gives an exec probe a second unless told otherwise, a starved node needs more. */
-const DEADLINE = 5_000;
+/** The kubelet's default for an exec probe is one second; a busy node needs more. */
+const TIMEOUT_MS = 5_000;
 
 /**
  * Whether the sidecar of this environment answers the probe with 200.
@@ -17,7 +17,7 @@ const DEADLINE = 5_000;
 export async function probe(name: Probe, environment: Environment): Promise<boolean> {
   const place = locate(readSettings(environment, readPlace));
   return await new Promise<boolean>((resolve) => {
-    const request = get({ ...place, path: `/${name}`, timeout: DEADLINE }, (response) => {
+    const request = get({ ...place, path: `/${name}`, timeout: TIMEOUT_MS }, (response) => {
       response.resume();
       resolve(response.statusCode === 200);
     });

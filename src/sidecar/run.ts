@@ -1,30 +1,30 @@
-/** The sidecar's life: configuration, what an earlier run left, its port, tokens until it is asked to end. */
+/** The sidecar's life: reads its configuration, adopts what an earlier run left, listens, and keeps a token until it is stopped. */
 import { describeError, reportError } from '../errors.js';
 import { createLogger } from '../log.js';
-import { epochMs } from '../time.js';
+import { epochMs, milliseconds, type Now } from '../time.js';
 import type { Environment } from '../values/environment.js';
 import { VERSION } from '../version.js';
 import { readSidecarConfig, type SidecarConfig } from './config.js';
 import { createEndpoints, listen } from './endpoints.js';
 import { openStateDirectory } from './state-directory.js';
 import type { Clock } from './token.js';
-import { TokenManager } from './token-manager.js';
+import { createTokenManager } from './token-manager.js';
 import { createTokenSource } from './token-source.js';
 
-/** What the sidecar is given of its process. */
+/** What the sidecar needs of its process. */
 export interface SidecarProcess {
   readonly env: Environment;
-  /** Takes JSON lines. */
+  /** Receives JSON lines. */
   readonly writeLog: (lines: string) => void;
-  /** Takes sentences that say why it did not start, a line each. */
+  /** Receives the reasons why it did not start, a line each. */
   readonly writeError: (lines: string) => void;
-  /** Aborted on SIGTERM or SIGINT: the sidecar then ends at once. */
+  /** Aborted on SIGTERM or SIGINT: the sidecar then stops at once. */
   readonly stop: AbortSignal;
 }
 
 /**
- * Runs until it is asked to end.
- * @returns the exit code: 0 when asked to end, else that of the error.
+ * Runs until it is stopped.
+ * @returns the exit code: 0 after a stop, else that of the error.
  */
 export async function runSidecar(given: SidecarProcess): Promise<number> {
   try {
@@ -36,49 +36,50 @@ export async function runSidecar(given: SidecarProcess): Promise<number> {
 }
 
 async function serve({ writeLog, stop }: SidecarProcess, config: SidecarConfig): Promise<void> {
-  // What the start left; measured: 1 MB less, for good.
+  // Frees what the start left: 1 MB less from then on, as measured.
   collectGarbage();
-  const log = createLogger(config.logLevel, writeLog, clock.now);
-  const keeper = new TokenManager({
+  const log = createLogger(config.logLevel, writeLog, now);
+  const manager = createTokenManager({
     config,
     version: VERSION,
     directory: openStateDirectory(config.directory),
-    ask: createTokenSource(config, log, () => epochMs(clock.now())),
+    ask: createTokenSource(config, log, now),
     clock,
     random: Math.random,
-    log: log,
+    log,
     collectGarbage,
   });
-  const server = createEndpoints(keeper);
-  keeper.open();
+  const server = createEndpoints(manager);
+  manager.open();
   try {
     await listen(server, config);
     const { identity, port, startup, directory } = config;
     log.info('started', { version: VERSION, ...identity, port, startup, directory });
-    keeper.start();
+    manager.start();
     await waitForAbort(stop);
   } catch (error) {
-    keeper.giveUp(describeError(error));
+    manager.giveUp(describeError(error));
     throw error;
   } finally {
-    keeper.stop();
+    manager.stop();
     server.close();
     server.closeAllConnections();
   }
 }
 
+const now: Now = () => epochMs(Date.now());
+
 const clock: Clock = {
-  now: () => Date.now(),
-  elapsed: () => performance.now(),
-  after: (milliseconds, action) => {
-    const timer = setTimeout(action, milliseconds);
+  read: () => ({ epochMs: now(), elapsedMs: milliseconds(performance.now()) }),
+  after: (spanMs, action) => {
+    const timer = setTimeout(action, spanMs);
     return () => clearTimeout(timer);
   },
 };
 
 /**
- * Does its work where node was started with `--expose-gc`. The second call makes newer V8 give back the pages that it
- * keeps in store (on Node 24 4 MB less after 15,000 probes); older ones collect once more.
+ * Works where node was started with `--expose-gc`. The second call makes newer versions of V8 return the pages that they
+ * keep in reserve (4 MB less on Node 24 after 15,000 probes); older versions collect once more.
  */
 function collectGarbage(): void {
   globalThis.gc?.();

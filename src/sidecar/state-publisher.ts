@@ -1,93 +1,95 @@
 /**
  * What the pod's containers find in the state directory: the credential, what the helper needs, and the status. A file is
- * written when it changes. Trouble ends nothing: it is told, and the next round tries again.
+ * written when its content changes. A failure stops nothing: it is logged, and the next batch tries again.
  */
+import type { Identity } from '../entra/identity.js';
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
-import { STATE_FILE } from '../names.js';
+import { credentialFileName, STATE_FILE } from '../names.js';
 import { type Credential, formatCredential, type StateDirectory } from './state-directory.js';
-import { type DerivedState, formatHelperState } from './status.js';
+import {
+  type DerivedState,
+  deriveState,
+  formatHelperState,
+  formatStatus,
+  type Program,
+  type Snapshot,
+} from './status.js';
 
 export interface StatePublisherOptions {
+  readonly identity: Identity;
+  readonly program: Program;
   readonly directory: StateDirectory;
-  /** Name of the identity's credential file. */
-  readonly credentialFile: string;
   readonly log: Logger;
 }
 
-export class StatePublisher {
-  private readonly options: StatePublisherOptions;
-  private isClean = false;
-  private currentProblem: string | undefined;
-  private loggedProblem: string | undefined;
-  /** What each file holds. */
-  private readonly published = new Map<string, string>();
-
-  constructor(options: StatePublisherOptions) {
-    this.options = options;
-  }
-
-  /** Why the directory can't be written, a sentence; as far as this round has come. */
-  get problem(): string | undefined {
-    return this.currentProblem;
-  }
-
-  /** Runs a round: what it can't write is logged once, when that begins or changes, and once when it is over. */
-  batch(write: () => void): void {
-    this.currentProblem = undefined;
-    write();
-    if (!this.isClean) this.clean();
-    const { problem, loggedProblem } = this;
-    if (problem === loggedProblem) return;
-    const { directory, log: log } = this.options;
-    if (problem === undefined) log.info(`the directory ${directory.path} can be written again`);
-    else log.error(problem);
-    this.loggedProblem = problem;
-  }
-
+export interface StatePublisher {
+  /** Why the directory can't be written, a sentence; what is known of it so far in this batch. */
+  readonly problem: () => string | undefined;
+  /** Runs a batch of writes. A problem is logged when it begins or changes, and when it is resolved. */
+  readonly batch: (write: () => void) => void;
   /** What an earlier run left. */
-  readCredential(): Credential | undefined {
-    let found: Credential | undefined;
-    this.attempt(({ directory, credentialFile }) => (found = directory.readCredential(credentialFile)));
-    return found;
-  }
+  readonly readCredential: () => Credential | undefined;
+  /** @returns whether the credential is in its file. */
+  readonly writeCredential: (credential: Credential) => boolean;
+  readonly removeCredential: () => void;
+  /** @param takeSnapshot is called for each file, since a file that can't be written is part of what the next one says. */
+  readonly publish: (takeSnapshot: () => Snapshot) => void;
+  /** Only what the helper needs. */
+  readonly publishHelperState: (state: DerivedState) => void;
+}
 
-  /** @returns whether it stands in its file. */
-  writeCredential(credential: Credential): boolean {
-    return this.attempt(({ directory, credentialFile }) =>
-      directory.write(credentialFile, formatCredential(credential)),
-    );
-  }
+export function createStatePublisher(options: StatePublisherOptions): StatePublisher {
+  const { identity, program, directory, log } = options;
+  const credentialFile = credentialFileName(identity.clientId, identity.tenantId);
+  let isClean = false;
+  let problem: string | undefined;
+  let loggedProblem: string | undefined;
+  const published = new Map<string, string>();
 
-  removeCredential(): void {
-    this.attempt(({ directory, credentialFile }) => directory.remove(credentialFile));
-  }
-
-  publishHelperState(verdict: DerivedState): void {
-    this.replace(STATE_FILE.helper, formatHelperState(verdict, this.options.credentialFile));
-  }
-
-  publishStatus(status: string): void {
-    this.replace(STATE_FILE.status, status);
-  }
-
-  /** Removes what other identities and killed writers left; tried again until it succeeds. */
-  private clean(): void {
-    this.isClean = this.attempt(({ directory, credentialFile }) => directory.clean(credentialFile));
-  }
-
-  private replace(name: string, text: string): void {
-    if (this.published.get(name) === text) return;
-    if (this.attempt(({ directory }) => directory.write(name, text))) this.published.set(name, text);
-  }
-
-  private attempt(action: (options: StatePublisherOptions) => void): boolean {
+  const attempt = (action: () => void): boolean => {
     try {
-      action(this.options);
+      action();
       return true;
     } catch (error) {
-      this.currentProblem ??= `The sidecar can't write its directory ${this.options.directory.path}: ${describeError(error)}.`;
+      problem ??= `The sidecar can't write its directory ${directory.path}: ${describeError(error)}.`;
       return false;
     }
-  }
+  };
+  const replace = (name: string, text: string): void => {
+    if (published.get(name) === text) return;
+    if (attempt(() => directory.write(name, text))) published.set(name, text);
+  };
+  const publishHelperState = (state: DerivedState): void => {
+    replace(STATE_FILE.helper, formatHelperState(state, credentialFile));
+  };
+  const logChange = (): void => {
+    if (problem === loggedProblem) return;
+    if (problem === undefined) log.info(`the directory ${directory.path} can be written again`);
+    else log.error(problem);
+    loggedProblem = problem;
+  };
+
+  return {
+    problem: () => problem,
+    batch(write) {
+      problem = undefined;
+      write();
+      // Removes what other identities and killed writers left; tried again until it succeeds.
+      isClean ||= attempt(() => directory.clean(credentialFile));
+      logChange();
+    },
+    readCredential() {
+      let found: Credential | undefined;
+      attempt(() => (found = directory.readCredential(credentialFile)));
+      return found;
+    },
+    writeCredential: (credential) => attempt(() => directory.write(credentialFile, formatCredential(credential))),
+    removeCredential: () => void attempt(() => directory.remove(credentialFile)),
+    publish(takeSnapshot) {
+      publishHelperState(deriveState(takeSnapshot()));
+      replace(STATE_FILE.status, formatStatus(program, takeSnapshot()));
+    },
+    publishHelperState,
+  };
 }

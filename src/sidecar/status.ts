@@ -1,21 +1,24 @@
-/** What the sidecar tells: the helper's file in lines that sh reads, and the status for people. Told in this one place. */
+/** What the sidecar publishes: the helper's file in lines that sh reads, and the status for people. PURE. */
 import { type Failure, mayResolveByWaiting, toOneLine } from '../entra/failure.js';
 import type { Identity } from '../entra/identity.js';
 import { FIRST_TOKEN_WAIT_SECONDS, type Mode, type Startup } from '../names.js';
+import { type EpochMs, formatTime } from '../time.js';
 
 /** `pending`: git waits. `ready`: a valid token is in the file. `failed`: git ends at once with the message. */
-export type TokenState = 'pending' | 'ready' | 'failed';
+export type TokenPhase = 'pending' | 'ready' | 'failed';
 
-/** What is known of one identity at one moment. Times are milliseconds since 1970. */
+export type RecordedFailure = Failure & { readonly at: EpochMs };
+
+/** What is known of one identity at one moment. */
 export interface Snapshot {
   readonly identity: Identity;
   /** End of the token that is in the file. */
-  readonly expiresAt: number | undefined;
-  /** End of the last token that was in the file and is no more. */
-  readonly expiredAt: number | undefined;
-  readonly renewAt: number | undefined;
-  readonly lastExchangeAt: number | undefined;
-  readonly failure: (Failure & { readonly at: number }) | undefined;
+  readonly expiresAt: EpochMs | undefined;
+  /** End of the last token, when it has expired without a new one. */
+  readonly expiredAt: EpochMs | undefined;
+  readonly renewAt: EpochMs | undefined;
+  readonly lastExchangeAt: EpochMs | undefined;
+  readonly failure: RecordedFailure | undefined;
   /** Why the directory can't be written. */
   readonly storeProblem: string | undefined;
   /** Whether {@link FIRST_TOKEN_WAIT_SECONDS} have passed since the start. */
@@ -23,33 +26,33 @@ export interface Snapshot {
 }
 
 export interface DerivedState {
-  readonly state: TokenState;
+  readonly state: TokenPhase;
   readonly message: string;
 }
 
-/** What git is to do, and what it says where there is no token. */
-export function deriveState(situation: Snapshot): DerivedState {
-  const { failure, identity, storeProblem } = situation;
+/** What git has to do, and what it prints where there is no token. */
+export function deriveState(snapshot: Snapshot): DerivedState {
+  const { failure, identity, storeProblem, expiredAt } = snapshot;
+  if (snapshot.expiresAt !== undefined) return { state: 'ready', message: 'A valid token is available.' };
   const why = storeProblem ?? failure?.message ?? `Entra at ${identity.authority} has not answered yet.`;
-  if (situation.expiresAt !== undefined) return { state: 'ready', message: 'A valid token is there.' };
-  // git waits for the first token alone.
-  if (situation.expiredAt !== undefined) {
+  // git waits for the first token only.
+  if (expiredAt !== undefined) {
     return {
       state: 'failed',
-      message: `The token ended at ${toTime(situation.expiredAt)} and there is no new one. ${why}`,
+      message: `The token expired at ${formatTime(expiredAt)} and there is no new one. ${why}`,
     };
   }
   if (failure !== undefined && !mayResolveByWaiting(failure)) return { state: 'failed', message: why };
-  if (situation.overdue) {
+  if (snapshot.overdue) {
     return { state: 'failed', message: `There is no token after ${FIRST_TOKEN_WAIT_SECONDS} s. ${why}` };
   }
   return { state: 'pending', message: why };
 }
 
 /** The file `state`, a `key=value` a line. */
-export function formatHelperState(verdict: DerivedState, credentialFile: string): string {
-  const file = verdict.state === 'ready' ? `file=${credentialFile}\n` : '';
-  return `state=${verdict.state}\n${file}message=${toOneLine(verdict.message)}\n`;
+export function formatHelperState({ state, message }: DerivedState, credentialFile: string): string {
+  const file = state === 'ready' ? `file=${credentialFile}\n` : '';
+  return `state=${state}\n${file}message=${toOneLine(message)}\n`;
 }
 
 export interface Program {
@@ -57,35 +60,37 @@ export interface Program {
   readonly mode: Mode;
   readonly startup: Startup;
   readonly organizations: readonly string[];
-  /** Milliseconds since 1970. */
-  readonly startedAt: number;
+  readonly startedAt: EpochMs;
 }
 
-/** The document in `status.json`, which `/status` answers; times are RFC 3339. Holds ids, never a token. */
-export function formatStatus(program: Program, situation: Snapshot): string {
-  const { identity, failure } = situation;
-  const verdict = deriveState(situation);
+/**
+ * The document in `status.json`, which `/status` answers too. Its field names are public. Times are RFC 3339.
+ * It holds ids, and never a token.
+ */
+export function formatStatus(program: Program, snapshot: Snapshot): string {
+  const { identity, failure } = snapshot;
   const status = {
     ...program,
-    startedAt: toTime(program.startedAt),
+    startedAt: formatTime(program.startedAt),
     identities: [
       {
         ...identity,
-        ...verdict,
-        expiresAt: toTime(situation.expiresAt),
-        renewAt: toTime(situation.renewAt),
-        lastExchangeAt: toTime(situation.lastExchangeAt),
-        error: failure === undefined ? null : { ...pickError(failure), at: toTime(failure.at) },
+        ...deriveState(snapshot),
+        expiresAt: formatOptionalTime(snapshot.expiresAt),
+        renewAt: formatOptionalTime(snapshot.renewAt),
+        lastExchangeAt: formatOptionalTime(snapshot.lastExchangeAt),
+        error: failure === undefined ? null : formatFailure(failure),
       },
     ],
   };
   return `${JSON.stringify(status, null, 2)}\n`;
 }
 
-function pickError({ code, class: kind, aadsts, message, detail, traceId, correlationId }: Failure): object {
-  return { code, class: kind, aadsts, message, detail, traceId, correlationId };
+function formatFailure(failure: RecordedFailure): object {
+  const { code, class: kind, aadsts, message, detail, traceId, correlationId, at } = failure;
+  return { code, class: kind, aadsts, message, detail, traceId, correlationId, at: formatTime(at) };
 }
 
-function toTime(milliseconds: number | undefined): string | null {
-  return milliseconds === undefined ? null : new Date(milliseconds).toISOString();
+function formatOptionalTime(moment: EpochMs | undefined): string | null {
+  return moment === undefined ? null : formatTime(moment);
 }

@@ -1,50 +1,51 @@
-/** A token and its end by two clocks: the wall clock can be set and runs on while the machine sleeps, the other does neither. */
+/** A token and its end by two clocks: one can be set and runs on while the machine sleeps, the other does neither. PURE. */
 import { chooseRenewal } from '../entra/schedule.js';
+import { addMs, type EpochMs, type Milliseconds, milliseconds, toEpochSeconds } from '../time.js';
 import type { Credential } from './state-directory.js';
-
-/** Both give milliseconds. */
-export interface Clock {
-  /** Since 1970. */
-  readonly now: () => number;
-  /** Since some moment; never jumps. */
-  readonly elapsed: () => number;
-  /** Runs the action later; gives what cancels it. */
-  readonly after: (milliseconds: number, action: () => void) => () => void;
-}
 
 /** One moment by both clocks. */
 export interface Instant {
-  readonly now: number;
-  readonly elapsed: number;
+  readonly epochMs: EpochMs;
+  /** Since an arbitrary moment; never jumps. */
+  readonly elapsedMs: Milliseconds;
+}
+
+export interface Clock {
+  readonly read: () => Instant;
+  /** Runs the action after the span; returns what cancels it. */
+  readonly after: (spanMs: number, action: () => void) => () => void;
 }
 
 export interface Token extends Credential {
   readonly endsAt: Instant;
-  /** It is renewed when so many milliseconds are left. */
-  readonly renewBeforeEnd: number;
+  /** The token is renewed when this much of its life is left. */
+  readonly renewBeforeEndMs: number;
 }
 
-/**
- * @param life milliseconds from `since`.
- * @param refreshIn seconds, where Entra asks for an early renewal.
- * @param random from 0 to 1.
- */
-export function makeToken(
-  token: string,
-  life: number,
-  refreshIn: number | undefined,
-  since: Instant,
-  random: number,
-): Token {
+/** What the life of a token is made from. */
+export interface TokenLife {
+  readonly since: Instant;
+  readonly lifeMs: number;
+  /** Where Entra asks for an early renewal. */
+  readonly refreshInSeconds?: number | undefined;
+  /** From 0 to 1, for the jitter of the renewal. */
+  readonly random: number;
+}
+
+export function createToken(token: string, { since, lifeMs, refreshInSeconds, random }: TokenLife): Token {
+  const endsAt = {
+    epochMs: addMs(since.epochMs, lifeMs),
+    elapsedMs: milliseconds(since.elapsedMs + lifeMs),
+  };
   return {
     token,
-    expiresAt: Math.floor((since.now + life) / 1000),
-    endsAt: { now: since.now + life, elapsed: since.elapsed + life },
-    renewBeforeEnd: life - chooseRenewal(life / 1000, refreshIn, random) * 1000,
+    expiresAtSeconds: toEpochSeconds(endsAt.epochMs),
+    endsAt,
+    renewBeforeEndMs: lifeMs - chooseRenewal(lifeMs / 1000, refreshInSeconds, random) * 1000,
   };
 }
 
-/** Milliseconds for which the token is valid by both clocks; 0 or less when it has ended. */
-export function timeLeft(token: Token, clock: Clock): number {
-  return Math.min(token.endsAt.now - clock.now(), token.endsAt.elapsed - clock.elapsed());
+/** For how long the token is valid by both clocks; 0 or less when it has expired. */
+export function measureTimeLeftMs(token: Token, at: Instant): number {
+  return Math.min(token.endsAt.epochMs - at.epochMs, token.endsAt.elapsedMs - at.elapsedMs);
 }

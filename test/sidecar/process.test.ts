@@ -139,7 +139,7 @@ void t.test('tokens are renewed before they end, are adopted after kill -9, and 
 
   await until('the end of the token', () => !existsSync(join(world.directory, CREDENTIAL_FILE)));
   t.ok(Date.now() >= end * 1000, 'it was served until its end');
-  t.match(world.read('state'), /^state=failed\nmessage=The token ended at .* temporary fault \(503\)/);
+  t.match(world.read('state'), /^state=failed\nmessage=The token expired at .* temporary fault \(503\)/);
   t.equal((await ask(sidecar.port, '/readyz')).status, 503);
   t.equal((await ask(sidecar.port, '/startz')).status, 200, 'a lost token takes nothing back');
   world.entra.setTokenLifetime(3600);
@@ -256,7 +256,7 @@ void t.test('a certificate that is not trusted, and authorities that come in a f
   });
   await until('the refusal', () => readError(world)['class'] === 'tls-untrusted');
   t.match(readError(world)['message'], /certificate of https:\/\/localhost:\d+ is not trusted: .*sidecar\.extraCa/);
-  t.match(sidecar.logs(), /ca\.crt is not there/);
+  t.match(sidecar.logs(), /ca\.crt does not exist/);
   t.equal(world.entra.requests.length, 0, 'nothing was sent');
   writeFileSync(file, 'nonsense');
   await until('the warning', () => sidecar.logs().includes('holds no PEM certificate'));
@@ -350,7 +350,7 @@ void t.test('trouble of its own is one clear line', async (t) => {
   const other = await makeWorld(t);
   const second = other.start({ ADO_GIT_PORT: port });
   t.equal(await second.ended, 1);
-  t.match(second.errors(), /Port \d+ \(ADO_GIT_PORT\) can't be listened on: another process of the pod has it/);
+  t.match(second.errors(), /Port \d+ \(ADO_GIT_PORT\) can't be listened on: another process of the pod uses it/);
   t.match(other.read('state'), /^state=failed\nmessage=Port \d+/, 'git does not wait for it');
   first.process.kill('SIGINT');
   t.equal(await first.ended, 0);
