@@ -10,7 +10,7 @@ import { formatStatus, type Program, type Snapshot } from './status.js';
 import type { Clock, Instant } from './token.js';
 import type { TokenSource } from './token-source.js';
 import { chooseSleepMs, createTokenState, describe, hasStarted, isReady, type TokenState } from './token-state.js';
-import { advance, type Effect, type TokenEvent } from './token-transitions.js';
+import { advance, type TokenEvent } from './token-transitions.js';
 
 export interface TokenManagerOptions {
   readonly config: SidecarConfig;
@@ -52,6 +52,7 @@ export function createTokenManager(options: TokenManagerOptions): TokenManager {
   const program: Program = { version, mode, startup, organizations, startedAt: startedAt.epochMs };
   const publisher = createStatePublisher({ identity, program, directory, log });
   let state = createTokenState(identity, startedAt);
+  let isStopped = false;
   let cancelTimer = (): void => undefined;
 
   const takeSnapshot = (at: Instant): Snapshot => describe(state, at, publisher.problem());
@@ -59,13 +60,11 @@ export function createTokenManager(options: TokenManagerOptions): TokenManager {
   const apply = (event: TokenEvent, at: Instant): void => {
     const transition = advance(state, event, at);
     state = transition.state;
-    for (const effect of transition.effects) perform(effect, at);
-  };
-
-  const perform = (effect: Effect, at: Instant): void => {
-    if (effect.kind === 'log') log[effect.level](effect.message, effect.fields);
-    else if (effect.kind === 'publish') publisher.batch(() => publish(at));
-    else void exchange(at);
+    for (const effect of transition.effects) {
+      if (effect.kind === 'log') log[effect.level](effect.message, effect.fields);
+      else if (effect.kind === 'publish') publisher.batch(() => publish(at));
+      else void exchange(at);
+    }
   };
 
   // The state is written before a credential is removed: who reads the state first then never misses the file.
@@ -77,8 +76,9 @@ export function createTokenManager(options: TokenManagerOptions): TokenManager {
 
   const exchange = async (askedAt: Instant): Promise<void> => {
     collectGarbage();
-    const answer = await ask().catch(describeDefect);
-    apply(toEvent(answer, askedAt, random()), clock.read());
+    const event = toEvent(await ask().catch(describeDefect), askedAt, random());
+    if (isStopped) return;
+    apply(event, clock.read());
     run();
     collectGarbage();
   };
@@ -98,7 +98,10 @@ export function createTokenManager(options: TokenManagerOptions): TokenManager {
       publisher.batch(() => publish(clock.read()));
     },
     start: run,
-    stop: () => cancelTimer(),
+    stop() {
+      isStopped = true;
+      cancelTimer();
+    },
     isReady: () => isReady(state, clock.read()),
     hasStarted: () => hasStarted(state, startup, clock.read()),
     describe: () => takeSnapshot(clock.read()),

@@ -34,6 +34,8 @@ interface Simulation {
   /** Spans of the timers. */
   readonly sleepsMs: number[];
   readonly countCollections: () => number;
+  /** Timers that are armed. */
+  readonly countTimers: () => number;
 }
 
 type Reaction = (attempt: number) => Answer | Promise<Answer>;
@@ -117,6 +119,7 @@ function simulate(t: Test, react: Reaction, { startup = 'wait', prepare, wrap }:
     logs,
     sleepsMs,
     countCollections: () => collections,
+    countTimers: () => timers.size,
     jump: (seconds) => void (nowMs += seconds * 1000),
     state: () => readFileSync(join(directory, 'state'), 'utf8'),
     hasFile: () => existsSync(join(directory, CREDENTIAL_FILE)),
@@ -321,4 +324,15 @@ void t.test('a full disk', async (t) => {
   t.ok(simulation.manager.isReady() && simulation.hasFile());
   t.match(simulation.state(), /^state=ready\n/);
   t.equal(simulation.asked.length, 1, 'the token was kept meanwhile');
+});
+
+void t.test('an answer that comes after the stop changes nothing and starts no timer', async (t) => {
+  let answer: (value: Answer) => void = () => undefined;
+  const simulation = simulate(t, () => new Promise<Answer>((resolve) => (answer = resolve)));
+  await simulation.pass(0);
+  simulation.manager.stop();
+  answer(token(3600));
+  await simulation.pass(10);
+  t.strictSame([simulation.countTimers(), simulation.asked.length], [0, 1]);
+  t.notOk(simulation.hasFile());
 });
