@@ -1,12 +1,9 @@
-/** A world for the real sidecar: a cluster's issuer, a strict Entra, a state directory, and the process itself. */
+/** What the real sidecar runs against: a cluster's token issuer, a strict Entra, a state directory, and the process itself. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type IncomingHttpHeaders, request } from 'node:http';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { createAuthority, issueCertificate } from '../../src/certificates/authority.js';
 import type { KeyedCertificate } from '../../src/certificates/pair.js';
@@ -18,8 +15,9 @@ import {
   type TokenIssuer,
 } from '../../src/emulators/index.js';
 import { credentialFileName, SIDECAR_NODE_FLAGS, SIDECAR_PROCESS_ENV, TOKEN_AUDIENCE } from '../../src/names.js';
-import { epochMs } from '../../src/time.js';
+import { epochMs, type Now } from '../../src/time.js';
 import { plainNodeCommand } from './node-command.js';
+import { findFreePort, waitUntil } from './wait.js';
 
 export const CLIENT = '11111111-2222-3333-4444-555555555555';
 export const TENANT = '99999999-8888-7777-6666-555555555555';
@@ -28,7 +26,7 @@ export const SUBJECT = 'system:serviceaccount:shop:builder';
 export const CREDENTIAL_FILE = credentialFileName(CLIENT, TENANT);
 const SIDECAR = new URL('../../dist/sidecar.cjs', import.meta.url).pathname;
 
-export interface World {
+export interface SidecarFixture {
   readonly entra: EntraEmulator;
   readonly directory: string;
   readonly authorityPem: string;
@@ -38,6 +36,9 @@ export interface World {
   /** Environment of a sidecar that works. */
   readonly environment: (changes?: Readonly<Record<string, string | undefined>>) => NodeJS.ProcessEnv;
   readonly start: (changes?: Readonly<Record<string, string | undefined>>, argv?: readonly string[]) => Sidecar;
+  /** Starts one on a free port. */
+  readonly startOnPort: (changes?: Readonly<Record<string, string | undefined>>) => Promise<Sidecar>;
+  /** The content of a file in the state directory; empty where there is none. */
   readonly read: (name: string) => string;
   readonly list: () => string[];
 }
@@ -48,26 +49,29 @@ export interface Sidecar {
   /** What it wrote to stdout and stderr. */
   readonly logs: () => string;
   readonly errors: () => string;
-  /** Exit code, or the name of the signal that ended it. */
-  readonly ended: Promise<number | string>;
+  /** Waits for its end. @returns the exit code, or the name of the signal that ended it. */
+  readonly waitForExit: () => Promise<number | string>;
+  /** Ends it, and waits until it has ended. */
+  readonly kill: (signal?: NodeJS.Signals) => Promise<number | string>;
 }
+
+const now: Now = () => epochMs(Date.now());
 
 let keys: ReturnType<typeof makeKeys> | undefined;
 
-/** Made once for all worlds of a file: keys cost time. */
+/** Made once for all tests of a file: keys cost time. */
 async function makeKeys(): Promise<{
   authority: KeyedCertificate;
   certificate: KeyedCertificate;
   cluster: TokenIssuer;
 }> {
-  const now = epochMs(Date.now());
-  const authority = await createAuthority({ commonName: 'test authority', days: 1, now });
-  const leaf = { commonName: 'localhost', dnsNames: ['localhost'], days: 1, now };
+  const authority = await createAuthority({ commonName: 'test authority', days: 1, now: now() });
+  const leaf = { commonName: 'localhost', dnsNames: ['localhost'], days: 1, now: now() };
   const certificate = await issueCertificate(authority, leaf);
-  return { authority, certificate, cluster: await createTokenIssuer(ISSUER, () => epochMs(Date.now())) };
+  return { authority, certificate, cluster: await createTokenIssuer(ISSUER, now) };
 }
 
-export async function makeWorld(t: Test, options: Partial<EntraOptions> = {}): Promise<World> {
+export async function createSidecarFixture(t: Test, options: Partial<EntraOptions> = {}): Promise<SidecarFixture> {
   const root = mkdtempSync(join(tmpdir(), 'ado-git-sidecar-'));
   t.teardown(() => rmSync(root, { recursive: true, force: true }));
   const directory = join(root, 'state');
@@ -86,12 +90,12 @@ export async function makeWorld(t: Test, options: Partial<EntraOptions> = {}): P
       },
     ],
     findKeys: () => cluster.keys,
-    now: () => epochMs(Date.now()),
+    now,
     ...options,
   });
   t.teardown(() => entra.close());
 
-  const world: World = {
+  const fixture: SidecarFixture = {
     entra,
     directory,
     authorityPem: authority.certificatePem,
@@ -112,7 +116,7 @@ export async function makeWorld(t: Test, options: Partial<EntraOptions> = {}): P
       ...changes,
     }),
     start(changes = {}, argv = []) {
-      const env = world.environment(changes);
+      const env = fixture.environment(changes);
       const child = spawn(...plainNodeCommand(...SIDECAR_NODE_FLAGS, SIDECAR, ...argv), {
         env,
         stdio: ['ignore', 'pipe', 'pipe'],
@@ -122,34 +126,30 @@ export async function makeWorld(t: Test, options: Partial<EntraOptions> = {}): P
       let errors = '';
       child.stdout.on('data', (data) => (logs += String(data)));
       child.stderr.on('data', (data) => (errors += String(data).replace(/^Warning: disabling flag .*\n/m, '')));
-      const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string);
-      return { process: child, port: Number(env['ADO_GIT_PORT']), logs: () => logs, errors: () => errors, ended };
+      let exit: number | string | undefined;
+      child.once('close', (code, signal) => (exit = code ?? signal ?? 'unknown'));
+      const waitForExit = (): Promise<number | string> => waitUntil('the sidecar ends', () => exit);
+      return {
+        process: child,
+        port: Number(env['ADO_GIT_PORT']),
+        logs: () => logs,
+        errors: () => errors,
+        waitForExit,
+        kill(signal) {
+          child.kill(signal);
+          return waitForExit();
+        },
+      };
     },
+    startOnPort: async (changes) => fixture.start({ ADO_GIT_PORT: String(await findFreePort()), ...changes }),
     read: (name) => (existsSync(join(directory, name)) ? readFileSync(join(directory, name), 'utf8') : ''),
     list: () => readdirSync(directory).sort(),
   };
-  await world.projectToken();
-  return world;
+  await fixture.projectToken();
+  return fixture;
 }
 
-/** A port that was free a moment ago. */
-export async function findFreePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return String(port);
-}
-
-/** Waits until the condition holds; fails loudly where it never does. */
-export async function until(what: string, condition: () => boolean | Promise<boolean>, seconds = 20): Promise<void> {
-  const end = Date.now() + seconds * 1000;
-  while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`not within ${seconds} s: ${what}`);
-    await sleep(20);
-  }
-}
+const REPLY_TIMEOUT_MS = 30_000;
 
 export interface Reply {
   readonly status: number;
@@ -171,6 +171,7 @@ export function ask(
       response.setEncoding('utf8').on('data', (data) => (body += String(data)));
       response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
     });
+    asked.setTimeout(REPLY_TIMEOUT_MS, () => asked.destroy(new Error(`the sidecar did not answer ${path} in time`)));
     asked.on('error', reject);
     asked.end();
   });
