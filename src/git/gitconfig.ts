@@ -1,20 +1,20 @@
-/** The texts that git reads: our configuration, and the one that stands for the system's. PURE. */
+/** The texts that git reads: our configuration, and the one that replaces the system's. PURE. */
 import { CONFIG_DIRECTORY, CONFIG_FILE, SYSTEM_GITCONFIG } from '../names.js';
 import { type Project, rewriteSshRemotes } from './remotes.js';
 
-/** The hosts that are served. A pattern matches one label, and URLs with a user name in them too (git, urlmatch.c). */
+/** The hosts that are served. `*` matches one label; a URL with a user name matches too (git, urlmatch.c). */
 const SERVED_URLS = ['https://dev.azure.com', 'https://*.visualstudio.com'] as const;
 
 /** Where the texts are in an injected container. */
 export const GITCONFIG_PATH = `${CONFIG_DIRECTORY}/${CONFIG_FILE.gitconfig}`;
-export const HELPER_PATH = `${CONFIG_DIRECTORY}/${CONFIG_FILE.helper}`;
+const HELPER_PATH = `${CONFIG_DIRECTORY}/${CONFIG_FILE.helper}`;
 export const GITCONFIG_SYSTEM_PATH = `${CONFIG_DIRECTORY}/${CONFIG_FILE.gitconfigSystem}`;
 
 /**
- * git's configuration: for the served hosts alone it resets other credential helpers, names ours, hands it the path
- * (with which organizations are told apart), saves the 401 round (git 2.46 and later) and bounds retries (2.54 and
- * later, which repeat for ever after a 429 otherwise); and it rewrites the SSH remotes of the named projects, since a
- * principal can't have an SSH key.
+ * git's configuration. For the served hosts only, it makes our credential helper the only one and passes the URL's path to
+ * it, which names the organization. It also saves the 401 round (git 2.46 and later) and limits retries (git 2.54 and
+ * later would otherwise repeat for ever after a 429). SSH remotes of the named projects are rewritten, since a principal
+ * can't have an SSH key.
  */
 export function renderGitconfig(projects: readonly Project[]): string {
   const sections = SERVED_URLS.flatMap((url) => [

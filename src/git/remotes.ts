@@ -1,21 +1,21 @@
-/** How SSH remotes of a project are spelled, and the HTTPS address that serves the same repositories. PURE. */
+/** How SSH remotes of a project are written, and the HTTPS address of the same repositories. PURE. */
 
 export interface Project {
   readonly organization: string;
   readonly project: string;
 }
 
-export interface Rewrite {
+interface Rewrite {
   /** Address that git uses instead; ends with a slash. */
   readonly to: string;
-  /** Prefixes that it stands for; each ends with a slash. */
+  /** Prefixes that it replaces; each ends with a slash. */
   readonly from: readonly string[];
 }
 
 /**
- * The `insteadOf` rules of one project: scp form, `ssh://` with and without port 22, and the older `vs-ssh` host, as
- * written and in lower case, blanks as `%20` and letters beyond ASCII also percent-encoded. git compares prefixes with
- * case, Azure DevOps without: other spellings are not rewritten.
+ * The `insteadOf` rules of one project: scp form, `ssh://` with and without port 22, and the older `vs-ssh` host. Each is
+ * given as written and in lower case, with blanks as `%20`, and with letters beyond ASCII also percent-encoded. Other
+ * spellings are not rewritten: git compares prefixes case-sensitively, unlike Azure DevOps.
  */
 export function rewriteSshRemotes({ organization, project }: Project): Rewrite {
   const from = new Set<string>();

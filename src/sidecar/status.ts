@@ -5,7 +5,7 @@ import { FIRST_TOKEN_WAIT_SECONDS, type Mode, type Startup } from '../names.js';
 import { type EpochMs, formatTime } from '../time.js';
 
 /** `pending`: git waits. `ready`: a valid token is in the file. `failed`: git ends at once with the message. */
-export type TokenPhase = 'pending' | 'ready' | 'failed';
+type TokenPhase = 'pending' | 'ready' | 'failed';
 
 export type RecordedFailure = Failure & { readonly at: EpochMs };
 

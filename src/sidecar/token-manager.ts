@@ -67,7 +67,7 @@ export function createTokenManager(options: TokenManagerOptions): TokenManager {
     }
   };
 
-  // The state is written before a credential is removed: who reads the state first then never misses the file.
+  // The state is written before a credential is removed, so that its readers never miss the file.
   const publish = (at: Instant): void => {
     if (state.unwritten !== undefined && publisher.writeCredential(state.unwritten)) apply({ kind: 'written' }, at);
     publisher.publish(() => takeSnapshot(at));
@@ -86,7 +86,7 @@ export function createTokenManager(options: TokenManagerOptions): TokenManager {
   const run = (): void => {
     cancelTimer();
     apply({ kind: 'tick' }, clock.read());
-    cancelTimer = clock.after(chooseSleepMs(state, clock.read(), publisher.problem() !== undefined), run);
+    cancelTimer = clock.after(chooseSleepMs(state, clock.read()), run);
   };
 
   return {

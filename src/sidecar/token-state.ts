@@ -32,10 +32,11 @@ export interface TokenState {
   readonly failures: ReadonlyMap<FailureClass, number>;
 }
 
-/** Limit on each sleep: a clock that was set, or a machine that slept, is noticed within this time. */
+/**
+ * Limit on each sleep. Within this time a clock that was set, or a machine that slept, is noticed, and a directory that
+ * can't be written is tried again.
+ */
 const MAX_SLEEP_MS = 5_000;
-/** Pause before a directory that can't be written is tried again. */
-const STORE_PAUSE_MS = 5_000;
 
 export function createTokenState(identity: Identity, startedAt: Instant): TokenState {
   return {
@@ -89,12 +90,11 @@ export function describe(state: TokenState, at: Instant, storeProblem: string | 
 }
 
 /** How long until the next tick, which is due when something changes by itself. */
-export function chooseSleepMs(state: TokenState, at: Instant, hasStoreProblem: boolean): number {
+export function chooseSleepMs(state: TokenState, at: Instant): number {
   const spans = [MAX_SLEEP_MS];
   if (!state.isAsking) spans.push(measureTimeToAskMs(state, at));
   if (state.served !== undefined) spans.push(measureTimeLeftMs(state.served, at));
   if (!isOverdue(state, at)) spans.push(FIRST_TOKEN_WAIT_SECONDS * 1000 - measureRunMs(state, at));
-  if (hasStoreProblem) spans.push(STORE_PAUSE_MS);
   return Math.max(Math.min(...spans), 1);
 }
 

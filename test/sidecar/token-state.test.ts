@@ -133,7 +133,7 @@ function checkReadiness(state: TokenState, book: Book, at: Instant): void {
     if (isReady(state, later) !== isValid) throw new Error('ready must mean: valid by both clocks');
     if ((describe(state, later, undefined).expiresAt !== undefined) !== isValid)
       throw new Error('the snapshot differs');
-    const sleepMs = chooseSleepMs(state, later, false);
+    const sleepMs = chooseSleepMs(state, later);
     if (!(sleepMs >= 1 && sleepMs <= 5_000)) throw new Error(`sleeps ${sleepMs} ms`);
   }
 }

@@ -21,7 +21,7 @@ import { findFreePort, waitUntil } from './wait.js';
 
 export const CLIENT = '11111111-2222-3333-4444-555555555555';
 export const TENANT = '99999999-8888-7777-6666-555555555555';
-export const ISSUER = 'https://issuer.example/cluster';
+const ISSUER = 'https://issuer.example/cluster';
 export const SUBJECT = 'system:serviceaccount:shop:builder';
 export const CREDENTIAL_FILE = credentialFileName(CLIENT, TENANT);
 const SIDECAR = new URL('../../dist/sidecar.cjs', import.meta.url).pathname;
