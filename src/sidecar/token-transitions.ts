@@ -140,7 +140,7 @@ function dropExpired(state: TokenState, at: Instant): Transition {
   const unwritten = isUseless ? undefined : state.unwritten;
   if (state.served === undefined || isReady(state, at)) return { state: { ...state, unwritten }, effects: [] };
   const expired = { epochMs: state.served.endsAt.epochMs, elapsedMs: at.elapsedMs };
-  const fields = { endedAt: formatTime(expired.epochMs) };
+  const fields = { expiredAt: formatTime(expired.epochMs) };
   return {
     state: { ...state, unwritten, served: undefined, expired, failuresInRow: 0 },
     effects: [{ kind: 'log', level: 'error', message: 'token expired, no new token yet', fields }],

@@ -49,9 +49,9 @@ export interface Sidecar {
   /** What it wrote to stdout and stderr. */
   readonly logs: () => string;
   readonly errors: () => string;
-  /** Waits for its end. @returns the exit code, or the name of the signal that ended it. */
+  /** Waits for its end. @returns the exit code, or the name of the signal that stopped it. */
   readonly waitForExit: () => Promise<number | string>;
-  /** Ends it, and waits until it has ended. */
+  /** Sends the signal, SIGTERM unless given, and waits for the end. @returns as `waitForExit`. */
   readonly kill: (signal?: NodeJS.Signals) => Promise<number | string>;
 }
 
