@@ -1,6 +1,6 @@
 // Builds the programs into dist/, checks what they contain, and writes the licences of the packages in them.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { bundle,BUNDLES } from './build/bundles.mjs';
+import { bundle, BUNDLES } from './build/bundles.mjs';
 import { checkBundle } from './build/checks.mjs';
 import { listPackages, writeNotices } from './build/notices.mjs';
 
