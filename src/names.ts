@@ -251,6 +251,5 @@ export const WEBHOOK_ENTRY = `inject.${GROUP}`;
 export const ROTATE_ANNOTATION = `${GROUP}/rotate`;
 /** Where the webhook's certificates come from. */
 export const TLS_MODES = ['managed', 'files'] as const;
-export type TlsMode = (typeof TLS_MODES)[number];
 /** Defaults of managed certificates. The overlap is from the caBundle that verifies a new certificate to the certificate's use. */
 export const MANAGED_TLS = { caDays: 1825, leafDays: 90, overlapSeconds: 120 } as const;

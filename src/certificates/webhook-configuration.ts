@@ -3,9 +3,9 @@ import type { V1MutatingWebhook, V1ObjectMeta } from '@kubernetes/client-node';
 import { ProductError } from '../errors.js';
 import { API_TIMEOUT_MS, createRefusal, judgeWrite, type Written } from '../kubernetes/answer.js';
 import type { ObjectsApi } from '../kubernetes/client.js';
+import type { Plain } from '../kubernetes/types.js';
 import { WEBHOOK_ENTRY, WEBHOOK_NAME } from '../names.js';
 import { parseCertificates, type PemCertificates } from './pem.js';
-import type { Plain } from './plain.js';
 
 export interface Configuration extends PemCertificates {
   readonly uid: string;

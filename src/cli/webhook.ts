@@ -1,5 +1,5 @@
-/** The command `webhook`: the server that the image runs as `webhook.cjs`, with kubeconfig files in addition. */
-import { connectAnywhere } from '../kubernetes/kubeconfig.js';
+/** The command `webhook`: the server that the image runs as `webhook.cjs`. */
+import { connect } from '../kubernetes/connect.js';
 import { DEFAULT_HEALTH_PORT, DEFAULT_LISTEN_PORT, PRODUCT, WEBHOOK_ENV } from '../names.js';
 import { runWebhook } from '../webhook/run.js';
 import { parseFlags } from './arguments.js';
@@ -31,5 +31,5 @@ Exit code 0 after SIGTERM; 1 where it could not run; 2 for a wrong configuration
 export async function runWebhookCommand(argv: readonly string[], io: CommandIo): Promise<number> {
   parseFlags('webhook', argv, {});
   const { env, stdout: writeLog, stderr: writeError } = io;
-  return await runWebhook({ env, connect: connectAnywhere, writeLog, writeError, stop: io.stopSignal() });
+  return await runWebhook({ env, connect, writeLog, writeError, stop: io.stopSignal() });
 }

@@ -3,18 +3,13 @@ import type { RequestOptions } from 'node:https';
 import { delimiter } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node';
 import { describeError, ProductError } from '../errors.js';
-import type { Connect, Connection } from './connection.js';
-import { connectInPod } from './in-cluster.js';
-
-/** By kubeconfig or from a pod. For the command line only: client-node costs memory that the webhook's pods need not pay. */
-export const connectAnywhere: Connect = async (settings, now) =>
-  settings.kind === 'pod' ? connectInPod(settings, now) : connectByKubeconfig(settings.path);
+import type { Connection } from './connection.js';
 
 /**
  * @param path of a kubeconfig file, or several as kubectl takes them.
  * @throws ProductError `configuration` where it names no cluster.
  */
-function connectByKubeconfig(path: string): Connection {
+export function connectByKubeconfig(path: string): Connection {
   const config = readKubeconfig(path);
   const cluster = config.getCurrentCluster();
   if (cluster === null || !URL.canParse(cluster.server)) {

@@ -1,12 +1,18 @@
 /** The sidecar's metrics in Prometheus' text format; no label names an identity. */
 import type { EpochMs } from '../time.js';
 import { VERSION } from '../version.js';
+import type { Snapshot } from './status.js';
 import type { TokenManager } from './token-manager.js';
+
+/** What the metrics need to know of the token manager. */
+export interface MetricsSource extends Pick<TokenManager, 'countExchanges' | 'isReady'> {
+  describe(): Pick<Snapshot, 'expiresAt' | 'lastExchangeAt'>;
+}
 
 type Sample = readonly [labels: string, value: number];
 
 /** Text exposition format 0.0.4. Times are seconds since 1970, 0 where there is none. */
-export function formatMetrics(manager: TokenManager): string {
+export function formatMetrics(manager: MetricsSource): string {
   const { expiresAt, lastExchangeAt } = manager.describe();
   const { successes, failures } = manager.countExchanges();
   const exchanges: Sample[] = [

@@ -58,13 +58,7 @@ export function createApp(options: AppOptions, pair: KeyedCertificate): App {
     reply.raw.once('close', () => metrics.observeDuration(clock() - startMs));
     if (isClosing) void reply.header('connection', 'close');
     const release = await limiter.acquire(Number(request.headers['content-length'] ?? MAX_REVIEW_BYTES));
-    if (typeof release === 'string') {
-      const message = `too many ${release} are being answered; try again in a second`;
-      return send(
-        reply,
-        answerFailure(log, { status: 503, reason: 'ServiceUnavailable', result: 'overloaded', message }),
-      );
-    }
+    if (typeof release === 'string') return send(reply, answerOverload(log, release));
     if (reply.raw.destroyed) release();
     else reply.raw.once('close', release);
     return undefined;
@@ -102,6 +96,11 @@ export function createApp(options: AppOptions, pair: KeyedCertificate): App {
       isClosing = true;
     },
   };
+}
+
+function answerOverload(log: Logger, tooMany: string): AdmissionAnswer {
+  const message = `too many ${tooMany} are being answered; try again in a second`;
+  return answerFailure(log, { status: 503, reason: 'ServiceUnavailable', result: 'overloaded', message });
 }
 
 function serverOptions({ certificatePem, keyPem }: KeyedCertificate): ServerOptions {

@@ -36,7 +36,7 @@ const PLURALS: Readonly<Record<string, string>> = {
 const CLUSTER_SCOPED = new Set(['Namespace', 'MutatingWebhookConfiguration', 'ClusterRole', 'ClusterRoleBinding']);
 
 /** Path of the collection that an object belongs to. */
-export function collectionOf({ apiVersion, kind, metadata }: KubernetesObject): string {
+function collectionOf({ apiVersion, kind, metadata }: KubernetesObject): string {
   const group = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
   const plural = PLURALS[kind] ?? `${kind.toLowerCase()}s`;
   return CLUSTER_SCOPED.has(kind)

@@ -37,10 +37,10 @@ const NO_FAILURE: Tolerance = { failures: 0, withinSeconds: 0 };
 /** Every admission fails until the caBundle is back and the API server has seen it: what counts is how soon. */
 const WITHOUT_BUNDLE: Tolerance = { failures: 6 * PER_SECOND, withinSeconds: 6 };
 /**
- * The goal is one, which is about what is measured: the Service keeps the dead endpoint for a second or two. Which
- * requests go there is chance, so that the limit is higher. The number is printed.
+ * The goal is one failure, and on an idle machine it is none or one. But the Service keeps the dead endpoint for a second or
+ * two, and half of the requests may go there, as they do on a busy machine. The number is printed.
  */
-const KILLED: Tolerance = { failures: 3, withinSeconds: 2 };
+const KILLED: Tolerance = { failures: PER_SECOND, withinSeconds: 2 };
 
 export async function disturbanceCases(t: Test, cluster: Cluster): Promise<void> {
   const { api, azure } = cluster;

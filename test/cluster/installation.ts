@@ -8,7 +8,7 @@ import type { Api, KubernetesObject } from './api.js';
 import { type Azure, CLIENT_ID, TENANT_ID } from './azure.js';
 
 const ROOT = join(import.meta.dirname, '../..');
-export const CHART = join(ROOT, 'charts/ado-git-identity');
+const CHART = join(ROOT, 'charts/ado-git-identity');
 export const RELEASE = 'ado-git-identity';
 export const SYSTEM_NAMESPACE = 'ado-git-identity';
 export const CONFIGURATION = `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${WEBHOOK_NAME}`;

@@ -2,8 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import t from 'tap';
+import { connect } from '../../src/kubernetes/connect.js';
 import { connectInPod } from '../../src/kubernetes/in-cluster.js';
-import { connectAnywhere } from '../../src/kubernetes/kubeconfig.js';
 import { addMs, epochMs } from '../../src/time.js';
 
 const START = epochMs(Date.UTC(2030, 0, 1));
@@ -50,18 +50,15 @@ void t.test('several kubeconfig files are read as one', async (t) => {
       users: [{ name: 'u', user: { token: 'secret' } }],
     }),
   });
-  const connect = (...names: string[]) =>
-    connectAnywhere(
-      { kind: 'kubeconfig', path: names.map((name) => join(directory, name)).join(delimiter) },
-      () => START,
-    );
-  const connection = await connect('context', 'clusters');
+  const connectBy = (...names: string[]) =>
+    connect({ kind: 'kubeconfig', path: names.map((name) => join(directory, name)).join(delimiter) }, () => START);
+  const connection = await connectBy('context', 'clusters');
   t.equal(connection.server.href, 'https://api.example:6443/prefix');
   const options = await connection.authorize();
   t.match(options.headers, { Authorization: 'Bearer secret' });
   t.notOk('agent' in options, 'the connections are those of the client');
-  t.ok('agent' in (await (await connect('context', 'proxied')).authorize()), 'but for those to a proxy');
+  t.ok('agent' in (await (await connectBy('context', 'proxied')).authorize()), 'but for those to a proxy');
 
-  await t.rejects(connect('context'), { code: 'configuration', message: /no current context with a cluster/ });
-  await t.rejects(connect('none'), { code: 'configuration', message: /\(KUBECONFIG\) can't be read: ENOENT/ });
+  await t.rejects(connectBy('context'), { code: 'configuration', message: /no current context with a cluster/ });
+  await t.rejects(connectBy('none'), { code: 'configuration', message: /\(KUBECONFIG\) can't be read: ENOENT/ });
 });

@@ -15,7 +15,14 @@ void t.test('certificates in PEM form', async (t) => {
   for (const [name, text] of Object.entries(good)) t.strictSame(readCertificates(text), { value: text }, name);
   const wrong: Record<string, [text: string, problem: RegExp]> = {
     'no block': ['nonsense', /^holds no PEM certificate; write each from/],
-    'a private key': ['-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n', /^holds no PEM certificate/],
+    'a private key': [
+      '-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n',
+      /^contains a private key; remove it$/,
+    ],
+    'a private key beside a certificate': [
+      `${certificatePem}-----BEGIN RSA PRIVATE KEY-----\nAA==\n-----END RSA PRIVATE KEY-----\n`,
+      /^contains a private key; remove it$/,
+    ],
     'an empty block': ['-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----', /\(1 of 1\) that can't be parsed/],
     'cut at the end': [`${certificatePem}${cut}`, /\(2 of 2\) that can't be parsed/],
     'cut in the middle': [`${certificatePem}${cut}\n${certificatePem}`, /\(2 of 3\) that can't be parsed/],

@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import t from 'tap';
 import { type ApiServerEmulator, startApiServerEmulator } from '../../src/emulators/index.js';
-import { connectAnywhere } from '../../src/kubernetes/kubeconfig.js';
+import { connect } from '../../src/kubernetes/connect.js';
 import { runWebhook } from '../../src/webhook/run.js';
 import { createPod, createReview, readResponse } from '../support/admission-review.js';
 import { renderKubeconfig } from '../support/kubeconfig.js';
@@ -17,7 +17,7 @@ import { waitUntil, withDeadline } from '../support/wait.js';
 import { type Answer, createPki, IDENTITY, NAMESPACE, request, TENANT_ID } from '../support/webhook-fixture.js';
 
 const DIST = resolve(import.meta.dirname, '../../dist');
-/** What the image runs: it reads no kubeconfig. */
+/** What the image runs. */
 const IN_POD = [join(DIST, 'webhook.cjs')];
 /** What people run. */
 const COMMAND = [join(DIST, 'cli.cjs'), 'webhook'];
@@ -110,8 +110,7 @@ function run(env: Environment): Run {
   running.add(() => stop.abort());
   return createRun(
     () => stop.abort(),
-    ({ log, error }) =>
-      runWebhook({ env, connect: connectAnywhere, writeLog: log, writeError: error, stop: stop.signal }),
+    ({ log, error }) => runWebhook({ env, connect, writeLog: log, writeError: error, stop: stop.signal }),
   );
 }
 
@@ -267,7 +266,7 @@ void t.test('with wrong settings it ends with 2 and a line for each', async (t) 
     [IN_POD, {}, /^webhook: ADO_GIT_TLS_CERT_FILE is missing/],
     [COMMAND, {}, /^webhook: ADO_GIT_TLS_CERT_FILE is missing/],
     [COMMAND, { ...good, KUBECONFIG: '/none' }, /^webhook: the kubeconfig \/none \(KUBECONFIG\) can't be read/],
-    [IN_POD, good, /^webhook: KUBECONFIG is set, but webhook\.cjs runs in a pod only; run "ado-git-identity webhook"/],
+    [IN_POD, { ...good, KUBECONFIG: '/none' }, /^webhook: the kubeconfig \/none \(KUBECONFIG\) can't be read/],
   ];
   for (const [program, environment, expected] of built) {
     const { code, errors } = await spawnProgram(program, environment).waitForEnd();
@@ -427,7 +426,7 @@ void t.test('a certificate that is replaced as the kubelet does it is served wit
 
   const third = await other.issue('third.test');
   publish('..4', third.certificatePem, third.keyPem);
-  await webhook.waitForLog('a new certificate waits, and the one before it is served on');
+  await webhook.waitForLog('a new certificate waits, the previous one is still served');
   t.equal(await readSubject(), 'second.test', 'one that the caBundle does not verify yet is not used');
   api.setCaBundle(ca.join(''));
   await waitUntil(

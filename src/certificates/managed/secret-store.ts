@@ -13,8 +13,8 @@ import {
   type Written,
 } from '../../kubernetes/answer.js';
 import type { ObjectsApi } from '../../kubernetes/client.js';
+import type { Plain } from '../../kubernetes/types.js';
 import { PRODUCT, ROTATE_ANNOTATION, WEBHOOK_NAME } from '../../names.js';
-import type { Plain } from '../plain.js';
 import { asKeyMaterial, type KeyMaterial } from './key-material.js';
 import type { ObservedSecret } from './plan.js';
 import { readSecretData, writeSecretData } from './secret-data.js';
