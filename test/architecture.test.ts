@@ -37,7 +37,10 @@ const PURE_ROOMS: Readonly<Record<string, readonly string[]>> = {
 const PURE_TAG = /^(?:#!.*\n)?\/\*\*(?:(?!\*\/)[\s\S])*\bPURE\b/;
 const IMPURE_MODULE = /^node:(?:fs|http|https|http2|net|tls|dns|child_process|timers|worker_threads|process|os)\b/;
 const IMPURE =
-  /\bprocess\.|\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\brandom(?:Bytes|UUID|Int)\b|\bset(?:Timeout|Interval|Immediate)\(|\bfetch\(/;
+  /\bprocess\.|\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\brandom(?:Bytes|UUID|Int)\b|\bset(?:Timeout|Interval|Immediate)\(|\bfetch\(|\bperformance\b/;
+
+/** Base files that pure files must not load: they use timers and signals. */
+const IMPURE_BASE = ['sleep.ts', 'signals.ts'];
 
 /** npm packages that may be loaded at run time, by file; `import type` is free. */
 const PACKAGES: readonly (readonly [RegExp, readonly string[]])[] = [
@@ -161,7 +164,8 @@ void t.test('pure files import pure files, and touch nothing outside', (t) => {
     }
   }
   for (const { file, target } of imports.filter((one) => pureFiles.has(one.file) && !one.typeOnly)) {
-    if (IMPURE_MODULE.test(target)) t.fail(`${file} is pure and must not import ${target}`);
+    if (IMPURE_MODULE.test(target) || IMPURE_BASE.includes(target))
+      t.fail(`${file} is pure and must not import ${target}`);
     if (target.endsWith('.ts') && !BASE.test(target) && !pureFiles.has(target)) {
       t.fail(`${file} is pure and must not import ${target}`);
     }

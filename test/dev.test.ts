@@ -1,9 +1,8 @@
 /** `npm run dev`: the webhook is bundled from its source, started with the development defaults, and started again. */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { utimesSync } from 'node:fs';
 import t from 'tap';
-import { waitUntil } from './support/wait.js';
+import { waitForEvent, waitUntil } from './support/wait.js';
 
 void t.test('the webhook runs from its source, and again after a change', async (t) => {
   const directory = t.testdir({ 'tls.crt': '', 'tls.key': '' });
@@ -27,6 +26,6 @@ void t.test('the webhook runs from its source, and again after a change', async 
   utimesSync('src/webhook/run.ts', new Date(), new Date());
   await waitUntil('the second end of the webhook', () => countEnds() === 2);
   dev.kill('SIGTERM');
-  const [code] = (await once(dev, 'exit')) as [number | null];
+  const [code] = (await waitForEvent('the end of the program', dev, 'exit', { withinSeconds: 60 })) as [number | null];
   t.equal(code, 0);
 });

@@ -37,7 +37,8 @@ async function loadDemo(): Promise<typeof import('../demo/main.js')> {
   try {
     return await import('../demo/main.js');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error;
+    const { code, message: cause } = error as NodeJS.ErrnoException;
+    if (code !== 'MODULE_NOT_FOUND' || !cause.includes('demo.cjs')) throw error;
     const message = `the demo is in the npm package and not installed here; run it with: npx ${PRODUCT} demo`;
     throw new ProductError('usage', message, { cause: error });
   }

@@ -19,7 +19,12 @@ export async function requestAnswer(transport: Transport, options: RequestOption
   const { method, path, body, timeoutMs } = options;
   let request: ClientRequest | undefined;
   const attempt = async (): Promise<ApiAnswer> => {
-    const response = await transport.send({ method, path, body, onRequest: (sent) => (request = sent) });
+    const onRequest = (sent: ClientRequest): void => {
+      request = sent;
+      // Credentials may come after the deadline, from a plug-in that hung.
+      if (deadline.error !== undefined) sent.destroy(deadline.error);
+    };
+    const response = await transport.send({ method, path, body, onRequest });
     return { status: response.statusCode ?? 0, body: parseJson(await readText(response)) };
   };
   const deadline = startDeadline(timeoutMs, (error) => request?.destroy(error));
@@ -43,16 +48,19 @@ export async function requestAnswer(transport: Transport, options: RequestOption
 interface Deadline {
   /** Rejects once the time is over. */
   readonly passed: Promise<never>;
+  /** Set once the time is over. */
+  readonly error: Error | undefined;
   readonly cancel: () => void;
 }
 
 function startDeadline(timeoutMs: number, onPassed: (error: Error) => void): Deadline {
   let timer: NodeJS.Timeout | undefined;
   let isCancelled = false;
+  let error: Error | undefined;
   const passed = new Promise<never>((_resolve, reject) => {
     const giveUp = (): void => {
       if (isCancelled) return;
-      const error = new Error(`no answer within ${timeoutMs / 1000} s`);
+      error = new Error(`no answer within ${timeoutMs / 1000} s`);
       reject(error);
       onPassed(error);
     };
@@ -63,7 +71,13 @@ function startDeadline(timeoutMs: number, onPassed: (error: Error) => void): Dea
     isCancelled = true;
     clearTimeout(timer);
   };
-  return { passed, cancel };
+  return {
+    passed,
+    cancel,
+    get error() {
+      return error;
+    },
+  };
 }
 
 async function readText(response: IncomingMessage): Promise<string> {

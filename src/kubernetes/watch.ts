@@ -26,9 +26,14 @@ export async function watchEvents(transport: Transport, path: string, options: W
   let request: ClientRequest | undefined;
   // Kept, as the response itself only says "aborted".
   let failure: Error | undefined;
+  let rejectGivenUp: (error: Error) => void = () => undefined;
+  // Without a request there is nothing to destroy: a plug-in for credentials may hang.
+  const givenUp = new Promise<never>((_resolve, reject) => (rejectGivenUp = reject));
+  givenUp.catch(() => undefined);
   const giveUp = (message: string): void => {
     failure ??= new Error(message);
     request?.destroy(failure);
+    rejectGivenUp(failure);
   };
   const abort = (): void => giveUp('given up');
   let timer = setTimeout(giveUp, connectMs, `no answer within ${connectMs / 1000} s`);
@@ -39,7 +44,9 @@ export async function watchEvents(transport: Transport, path: string, options: W
       request = sent;
       if (failure !== undefined) sent.destroy(failure);
     };
-    const response = await transport.send({ method: 'GET', path, onRequest });
+    const sending = transport.send({ method: 'GET', path, onRequest });
+    sending.catch(() => undefined);
+    const response = await Promise.race([sending, givenUp]);
     clearTimeout(timer);
     timer = setTimeout(giveUp, idleMs, `nothing came for ${idleMs / 1000} s`);
     // Destroyed after its end, it would raise an error for which there is no other listener.

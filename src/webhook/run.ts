@@ -69,7 +69,7 @@ async function serve({ writeLog, connect, stop }: WebhookProcess, config: Webhoo
     });
     const certificates = await openCertificates({ tls: config.tls, api, log, metrics, now, sleep });
     signal.addEventListener('abort', () => certificates.close());
-    const serviceAccounts = createServiceAccounts({ api, cache, now, onLiveRead: metrics.countLiveRead });
+    const serviceAccounts = createServiceAccounts({ api, cache, clock, onLiveRead: metrics.countLiveRead });
     const report = createEventRecorder({ api, log, now, count: metrics.countEvent });
     const admit = createAdmission({ serviceAccounts, defaults: config.defaults, log, report });
     const app = createApp({ admit, log, metrics, clock, limiter }, certificates.current());

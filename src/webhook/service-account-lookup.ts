@@ -2,6 +2,7 @@
 import { describeError } from '../errors.js';
 import type { ServiceAccountLookup } from '../inject/index.js';
 import type { KubernetesApi } from '../kubernetes/client.js';
+import type { Milliseconds } from '../time.js';
 import { createSemaphore } from './semaphore.js';
 import { readServiceAccount, type ServiceAccountCache } from './service-account-cache.js';
 
@@ -25,8 +26,8 @@ export interface ServiceAccountsOptions {
   readonly api: Pick<KubernetesApi, 'get'>;
   readonly cache: Pick<ServiceAccountCache, 'get'>;
   readonly onLiveRead: (result: LiveReadResult) => void;
-  /** A clock in milliseconds; only differences count. */
-  readonly now: () => number;
+  /** Does not jump, as a wall clock does when it is set. */
+  readonly clock: () => Milliseconds;
   readonly budgetMs?: number;
 }
 
@@ -35,14 +36,14 @@ export interface ServiceAccountsOptions {
  * 404: it is rare, since the API server itself refuses pods whose service account does not exist.
  */
 export function createServiceAccounts(options: ServiceAccountsOptions): ServiceAccounts {
-  const { api, cache, onLiveRead, now, budgetMs = LIVE_READ_BUDGET_MS } = options;
+  const { api, cache, onLiveRead, clock, budgetMs = LIVE_READ_BUDGET_MS } = options;
   /** Reads that are not yet sent, and the end of the last budget that waits for each. */
   const unsent = new Map<string, { readonly read: Promise<ServiceAccountLookup>; wantedUntil: number }>();
   const acquire = createSemaphore(MAX_LIVE_READS);
 
   const sendRead = async (namespace: string, name: string, key: string): Promise<ServiceAccountLookup> => {
     const release = await acquire();
-    const remaining = (unsent.get(key)?.wantedUntil ?? 0) - now();
+    const remaining = (unsent.get(key)?.wantedUntil ?? 0) - clock();
     unsent.delete(key);
     try {
       if (remaining < MIN_READ_MS) return unavailable('too many reads of service accounts are under way');
@@ -64,7 +65,7 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
    */
   const shareRead = (namespace: string, name: string): Promise<ServiceAccountLookup> => {
     const key = `${namespace}/${name}`;
-    const wantedUntil = now() + budgetMs;
+    const wantedUntil = clock() + budgetMs;
     const waiting = unsent.get(key);
     if (waiting !== undefined) {
       waiting.wantedUntil = wantedUntil;

@@ -1,7 +1,6 @@
 /** Certificates of an authority, as node and openssl read them. */
 import { execFileSync } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -11,6 +10,7 @@ import { createAuthority, issueCertificate } from '../../src/certificates/author
 import { readValidity } from '../../src/certificates/pair.js';
 import { ProductError } from '../../src/errors.js';
 import { addMs, DAY_MS, type EpochMs, epochMs, toEpochMs, toEpochSeconds } from '../../src/time.js';
+import { waitForEvent } from '../support/wait.js';
 
 const now = epochMs(Date.now());
 const authority = await createAuthority({ commonName: 'test authority', days: 30, now });
@@ -90,7 +90,7 @@ void t.test('a TLS client that trusts the authority accepts them, any other refu
   );
   t.teardown(() => server.close());
   server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  await waitForEvent('the server listens', server, 'listening');
   const { port } = server.address() as AddressInfo;
   const get = async (host: string, ca?: string): Promise<number | undefined> => {
     const call = request({
@@ -100,7 +100,9 @@ void t.test('a TLS client that trusts the authority accepts them, any other refu
       agent: false,
       ...(ca === undefined ? {} : { ca }),
     }).end();
-    const [response] = (await once(call, 'response')) as [{ statusCode?: number; resume: () => void }];
+    const [response] = (await waitForEvent('the response', call, 'response')) as [
+      { statusCode?: number; resume: () => void },
+    ];
     response.resume();
     return response.statusCode;
   };

@@ -1,5 +1,4 @@
 /** The emulators of Entra and Azure DevOps, at the address to which the cluster resolves their names: `startAzure`. */
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -15,6 +14,7 @@ import {
 } from '../../src/emulators/index.js';
 import { TOKEN_AUDIENCE } from '../../src/names.js';
 import { epochMs } from '../../src/time.js';
+import { waitForEvent } from '../support/wait.js';
 import type { Api } from './api.js';
 
 export const TENANT_ID = '7f3d1c52-9a0b-4e6d-8c21-5b1f0a9e4d37';
@@ -119,7 +119,7 @@ async function startRouter(address: string, choosePort: (name: string) => number
     });
   });
   server.listen(443, address);
-  await once(server, 'listening');
+  await waitForEvent('the server listens', server, 'listening');
   return async () => {
     for (const socket of sockets) socket.destroy();
     await new Promise<void>((resolve) => server.close(() => resolve()));

@@ -27,20 +27,20 @@ const PER_SECOND = 20;
 
 /** What a disturbance may cost. */
 interface Tolerance {
-  /** How many admissions may fail. */
-  readonly failures: number;
+  /** How many admissions may fail; left out where all of them fail for a time. */
+  readonly failures?: number;
   /** How long admissions may fail, from the start of the disturbance. */
   readonly withinSeconds: number;
 }
 
 const NO_FAILURE: Tolerance = { failures: 0, withinSeconds: 0 };
 /** Every admission fails until the caBundle is back and the API server has seen it: what counts is how soon. */
-const WITHOUT_BUNDLE: Tolerance = { failures: 6 * PER_SECOND, withinSeconds: 6 };
+const WITHOUT_BUNDLE: Tolerance = { withinSeconds: 6 };
 /**
  * The goal is one failure, and on an idle machine it is none or one. But the Service keeps the dead endpoint for a second or
- * two, and half of the requests may go there, as they do on a busy machine. The number is printed.
+ * two, and on a busy machine half of the requests of a second went there. The number is printed.
  */
-const KILLED: Tolerance = { failures: PER_SECOND, withinSeconds: 2 };
+const KILLED: Tolerance = { failures: PER_SECOND / 2, withinSeconds: 2 };
 
 export async function disturbanceCases(t: Test, cluster: Cluster): Promise<void> {
   const { api, azure } = cluster;
@@ -82,10 +82,12 @@ export async function disturbanceCases(t: Test, cluster: Cluster): Promise<void>
     t.comment(
       `${what}: ${sent} pods, ${failures.length} failed, ${notInjected} not injected, ${unanswered} unanswered${listTimes(seconds)}`,
     );
-    t.ok(
-      failures.length <= tolerance.failures,
-      `${what}: ${failures.length} failed admissions, at most ${tolerance.failures} may; ${JSON.stringify(failures.slice(0, 2))}`,
-    );
+    if (tolerance.failures !== undefined) {
+      t.ok(
+        failures.length <= tolerance.failures,
+        `${what}: ${failures.length} failed admissions, at most ${tolerance.failures} may; ${JSON.stringify(failures.slice(0, 2))}`,
+      );
+    }
     t.equal(notInjected, 0, `${what}: every created pod was injected`);
     t.strictSame(
       seconds.filter((second) => second > tolerance.withinSeconds),

@@ -9,7 +9,7 @@ import { waitUntil } from '../support/wait.js';
 import type { Api } from './api.js';
 import type { Cluster } from './cluster.test.js';
 import { addNamespace, install, removeNamespace, SYSTEM_NAMESPACE, uninstall, WEBHOOK_PODS } from './installation.js';
-import { startLoad } from './load.js';
+import { buildSmallPod, startLoad } from './load.js';
 
 const NAMESPACE = 'ado-git-provided';
 const SECRET = 'webhook-certificate';
@@ -25,6 +25,12 @@ export async function providedCases(t: Test, { api, azure }: Cluster): Promise<v
   await publish(api, first);
   await install(azure, ...mode, '--set', `tls.provided.caBundle=${first.certificatePem}`);
 
+  // kube-proxy learns of a new Service a moment after its pods are ready.
+  const pod = buildSmallPod(NAMESPACE, 'first', { asksByName: true });
+  await waitUntil(
+    'the API server reaches the webhook',
+    async () => (await api.create(pod, '?dryRun=All')).status === 201,
+  );
   const load = startLoad(api, NAMESPACE, PER_SECOND);
   // The Secret first, against the advice: the new certificate waits until the caBundle has both authorities.
   await publish(api, second);

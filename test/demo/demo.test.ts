@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import t, { type Test } from 'tap';
 import { describePatch } from '../../src/demo/format.js';
 import { createTerminal } from '../../src/demo/terminal.js';
 import { plainNodeCommand } from '../support/node-command.js';
+import { waitForEvent } from '../support/wait.js';
 
 const PROGRAM = new URL('../../dist/cli.cjs', import.meta.url).pathname;
 
@@ -34,7 +34,9 @@ async function runDemo(
     meanwhile(output, () => child.kill('SIGINT'));
   });
   const errors = text(child.stderr);
-  const [code] = (await once(child, 'close')) as [number | null];
+  const [code] = (await waitForEvent('the end of the program', child, 'close', { withinSeconds: 180 })) as [
+    number | null,
+  ];
   t.equal(await errors, '');
   return { code, output, left: [...readdirSync(directory), ...listProcesses(directory)] };
 }

@@ -1,6 +1,5 @@
 /** The emulators are as strict as the services. */
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
@@ -22,6 +21,7 @@ import {
   writeVolume,
 } from '../../src/emulators/index.js';
 import { addMs, epochMs } from '../../src/time.js';
+import { waitForEvent } from '../support/wait.js';
 
 const now = epochMs(Date.now());
 const TENANT = 'tenant';
@@ -68,7 +68,7 @@ async function ask(
     headers: { Host: hostname, 'User-Agent': agent, ...(as === undefined ? {} : { Authorization: as }) },
   });
   call.end(body);
-  const [response] = (await once(call, 'response')) as [IncomingMessage];
+  const [response] = (await waitForEvent('the response', call, 'response')) as [IncomingMessage];
   return { status: response.statusCode ?? 0, headers: response.headers, body: await text(response) };
 }
 
@@ -189,7 +189,7 @@ void t.test('the proxy leads to what it knows, refuses the rest, and remembers',
   ] as const) {
     const socket = connect(proxy.port, '127.0.0.1');
     socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n`);
-    const [chunk] = (await once(socket, 'data')) as [Buffer];
+    const [chunk] = (await waitForEvent('the first data', socket, 'data')) as [Buffer];
     t.match(chunk.toString(), answer, target);
     socket.destroy();
   }

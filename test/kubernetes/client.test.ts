@@ -5,6 +5,8 @@ import { text } from 'node:stream/consumers';
 import t, { type Test } from 'tap';
 import { createRefusal, judgeWrite, readMessage } from '../../src/kubernetes/answer.js';
 import { createKubernetesApi } from '../../src/kubernetes/client.js';
+import type { Connection } from '../../src/kubernetes/connection.js';
+import { waitForEvent } from '../support/wait.js';
 
 interface Received {
   readonly line: string;
@@ -12,9 +14,14 @@ interface Received {
   readonly body: string;
 }
 
+interface StartOptions {
+  readonly path?: string;
+  readonly authorize?: Connection['authorize'];
+}
+
 type Answer = (response: ServerResponse, message: IncomingMessage) => void;
 
-async function start(test: Test, answer: Answer, path = '') {
+async function start(test: Test, answer: Answer, { path = '', authorize }: StartOptions = {}) {
   const received: Received[] = [];
   const server = createServer((message, response) => {
     void text(message).then((body) => {
@@ -22,7 +29,7 @@ async function start(test: Test, answer: Answer, path = '') {
       answer(response, message);
     });
   }).listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
+  await waitForEvent('the server listens', server, 'listening');
   test.teardown(() => {
     server.closeAllConnections();
     server.close();
@@ -30,21 +37,25 @@ async function start(test: Test, answer: Answer, path = '') {
   let tokens = 0;
   const api = createKubernetesApi({
     server: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`),
-    authorize: () => Promise.resolve({ headers: { authorization: `Bearer ${(tokens += 1)}` } }),
+    authorize: authorize ?? (() => Promise.resolve({ headers: { authorization: `Bearer ${(tokens += 1)}` } })),
   });
   test.teardown(() => api.close());
   return { api, received };
 }
 
-const WATCH = { connectMs: 5000, idleMs: 5000 };
+/** For answers that come. */
+const PATIENT_MS = 30_000;
+const WATCH = { connectMs: PATIENT_MS, idleMs: PATIENT_MS };
 
 void t.test('each verb sends its method, body and content type, and gives the parsed answer', async (t) => {
-  const { api, received } = await start(t, (response) => response.writeHead(201).end('{"kind":"Any"}'), '/cluster/');
+  const { api, received } = await start(t, (response) => response.writeHead(201).end('{"kind":"Any"}'), {
+    path: '/cluster/',
+  });
   const answers = [
-    await api.get('/a?b=c', 1000),
-    await api.post('/a', { name: 'é' }, 1000),
-    await api.put('/a', { put: 1 }, 1000),
-    await api.patch('/a', 'application/strategic-merge-patch+json', { patch: 1 }, 1000),
+    await api.get('/a?b=c', PATIENT_MS),
+    await api.post('/a', { name: 'é' }, PATIENT_MS),
+    await api.put('/a', { put: 1 }, PATIENT_MS),
+    await api.patch('/a', 'application/strategic-merge-patch+json', { patch: 1 }, PATIENT_MS),
   ];
   t.strictSame(answers, Array(4).fill({ status: 201, body: { kind: 'Any' } }));
   const json = 'application/json';
@@ -67,7 +78,7 @@ void t.test('each verb sends its method, body and content type, and gives the pa
 
 void t.test('an answer that is not JSON has no body', async (t) => {
   const { api } = await start(t, (response) => response.writeHead(502).end('<html>'));
-  t.strictSame(await api.get('/a', 1000), { status: 502, body: undefined });
+  t.strictSame(await api.get('/a', PATIENT_MS), { status: 502, body: undefined });
 });
 
 void t.test('an answer that does not come in time, or not whole, is an error', async (t) => {
@@ -78,8 +89,30 @@ void t.test('an answer that does not come in time, or not whole, is an error', a
     code: 'kubernetes-api',
     message: 'GET /silent at the Kubernetes API server: no answer within 0.05 s',
   });
-  await t.rejects(api.get('/cut', 5000), { code: 'kubernetes-api', message: /^GET \/cut at .*: aborted$/ });
+  await t.rejects(api.get('/cut', PATIENT_MS), { code: 'kubernetes-api', message: /^GET \/cut at .*: aborted$/ });
 });
+
+void t.test(
+  'credentials that do not come, as from a plug-in that hangs, are an error in time, and nothing is sent later',
+  async (t) => {
+    let release: (options: object) => void = () => undefined;
+    const authorize = (): Promise<object> => new Promise((resolve) => (release = resolve));
+    const { api, received } = await start(t, (response) => response.end('{}'), { authorize });
+    await t.rejects(api.post('/late', {}, 50), { code: 'kubernetes-api', message: /no answer within 0\.05 s/ });
+    const sendLate = release;
+    const watching = { ...WATCH, connectMs: 50, signal: new AbortController().signal, onEvent: () => undefined };
+    await t.rejects(api.watch('/watch', watching), { code: 'kubernetes-api', message: /no answer within 0\.05 s/ });
+    release({});
+    sendLate({});
+    const next = api.get('/next', PATIENT_MS);
+    release({});
+    t.match(await next, { status: 200 });
+    t.strictSame(
+      received.map(({ line }) => line),
+      ['GET /next'],
+    );
+  },
+);
 
 void t.test('a kept connection that the server closes is replaced for a read, not for a write', async (t) => {
   const used = new WeakSet();
@@ -88,10 +121,10 @@ void t.test('a kept connection that the server closes is replaced for a read, no
     else response.end('{}');
     used.add(socket);
   });
-  t.equal((await api.get('/a', 5000)).status, 200);
-  t.equal((await api.get('/a', 5000)).status, 200);
+  t.equal((await api.get('/a', PATIENT_MS)).status, 200);
+  t.equal((await api.get('/a', PATIENT_MS)).status, 200);
   t.equal(received.length, 3, 'the second was sent twice');
-  await t.rejects(api.post('/a', {}, 5000), { code: 'kubernetes-api', message: /^POST \/a / });
+  await t.rejects(api.post('/a', {}, PATIENT_MS), { code: 'kubernetes-api', message: /^POST \/a / });
   t.equal(received.length, 4, 'what writes may have been done already');
 });
 

@@ -1,4 +1,5 @@
-/** Waiting in tests, always with a name and a deadline: `waitUntil`, `withDeadline`; and `findFreePort`. */
+/** Waiting in tests, always with a name and a deadline: `waitUntil`, `waitForEvent`, `withDeadline`; and `findFreePort`. */
+import { type EventEmitter, once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -31,6 +32,7 @@ export async function waitUntil<T>(
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS)) {
     let cause: unknown;
     try {
+      // The last attempt still gets a second: a busy machine may have used up the time before it.
       const leftSeconds = Math.max(1, (end - performance.now()) / 1000);
       const result = await withDeadline(what, Promise.resolve(attempt()), { withinSeconds: leftSeconds });
       if (result !== undefined && result !== false) return result as Exclude<T, undefined | false>;
@@ -72,10 +74,20 @@ export async function withDeadline<T>(
   }
 }
 
+/** The values of the emitter's next event of that name. @throws what an event `error` carries, or at the deadline. */
+export function waitForEvent(
+  what: string,
+  emitter: EventEmitter,
+  event: string,
+  deadline?: Deadline,
+): Promise<unknown[]> {
+  return withDeadline(what, once(emitter, event), deadline);
+}
+
 /** A port of this machine on which nothing listens at this moment. */
 export async function findFreePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
+  await waitForEvent('the server listens', server, 'listening');
   const { port } = server.address() as AddressInfo;
   await new Promise((resolve) => server.close(resolve));
   return port;

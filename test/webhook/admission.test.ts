@@ -1,5 +1,4 @@
 /** Reviews over real TLS: what is answered to which, and what the server does with what is no review. */
-import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import * as https from 'node:https';
 import { request as httpsRequest } from 'node:https';
@@ -17,7 +16,7 @@ import { createLimiter, type Limits } from '../../src/webhook/overload.js';
 import { createApp } from '../../src/webhook/server.js';
 import type { ServiceAccounts } from '../../src/webhook/service-account-lookup.js';
 import { createPod, createReview, readResponse } from '../support/admission-review.js';
-import { waitUntil, withDeadline } from '../support/wait.js';
+import { waitForEvent, waitUntil, withDeadline } from '../support/wait.js';
 import {
   type Answer,
   CLIENT_ID,
@@ -268,7 +267,7 @@ void t.test('requests that are none of a review', async (t) => {
   t.ok((await review(large)).patch, 'almost 7 MiB is served');
   const garbage = connectTls({ port, host: '127.0.0.1', ca: pki.authority.certificatePem });
   garbage.write('garbage\r\n\r\n');
-  const [answer] = (await once(garbage, 'data')) as [Buffer];
+  const [answer] = (await waitForEvent('the first data', garbage, 'data')) as [Buffer];
   t.match(answer.toString(), /^HTTP\/1\.1 400/);
   garbage.destroy();
   t.equal(app.inFlight(), 0, 'every place is given back');
@@ -372,10 +371,10 @@ void t.test('the duration is from the head of the request to the end of the answ
   await new Promise((resolve) => setTimeout(resolve, 300));
   const delayMs = performance.now() - seenMs;
   slow.end(body.slice(10));
-  const [response] = (await once(slow, 'response')) as [IncomingMessage];
+  const [response] = (await waitForEvent('the response', slow, 'response')) as [IncomingMessage];
   response.resume();
-  await once(response, 'end');
-  while (app.inFlight() > 0) await new Promise(setImmediate);
+  await waitForEvent('the end of the response', response, 'end');
+  await waitUntil('the request is over', () => app.inFlight() === 0);
   const wholeMs = performance.now() - startMs;
   const text = await metrics.registry.metrics();
   const sumMs = 1000 * Number(/^ado_git_identity_admission_duration_seconds_sum (\S+)$/m.exec(text)?.[1]);

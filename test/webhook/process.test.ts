@@ -1,6 +1,5 @@
 /** The webhook as a process: its answer to wrong settings, how it starts, serves, changes its certificate and ends. */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import * as https from 'node:https';
 import { type AddressInfo, createServer } from 'node:net';
@@ -13,7 +12,7 @@ import { runWebhook } from '../../src/webhook/run.js';
 import { createPod, createReview, readResponse } from '../support/admission-review.js';
 import { renderKubeconfig } from '../support/kubeconfig.js';
 import { plainNodeCommand } from '../support/node-command.js';
-import { waitUntil, withDeadline } from '../support/wait.js';
+import { waitForEvent, waitUntil, withDeadline } from '../support/wait.js';
 import { type Answer, createPki, IDENTITY, NAMESPACE, request, TENANT_ID } from '../support/webhook-fixture.js';
 
 const DIST = resolve(import.meta.dirname, '../../dist');
@@ -123,7 +122,10 @@ function spawnProgram(program: readonly string[], env: Environment): Run {
     async ({ log, error }) => {
       child.stdout.on('data', (chunk: Buffer) => log(chunk.toString()));
       child.stderr.on('data', (chunk: Buffer) => error(chunk.toString()));
-      const [code, signal] = (await once(child, 'close')) as [number | null, string];
+      const [code, signal] = (await waitForEvent('the end of the program', child, 'close', { withinSeconds: 120 })) as [
+        number | null,
+        string,
+      ];
       return code ?? signal;
     },
   );
@@ -276,7 +278,7 @@ void t.test('with wrong settings it ends with 2 and a line for each', async (t) 
 
 void t.test('where another program has one of its ports, it ends with 1', async (t) => {
   const other = createServer().listen(0);
-  await once(other, 'listening');
+  await waitForEvent('the server listens', other, 'listening');
   t.teardown(() => other.close());
   const { port } = other.address() as AddressInfo;
   for (const name of ['ADO_GIT_LISTEN_PORT', 'ADO_GIT_HEALTH_PORT']) {
@@ -313,7 +315,7 @@ void t.test('it serves over TLS 1.2 and later, and ends in order', async (t) => 
     rejectUnauthorized: false,
     ciphers: 'DEFAULT@SECLEVEL=0',
   });
-  const [refusal] = (await once(oldTls, 'error')) as [Error];
+  const [refusal] = (await waitForEvent('the error', oldTls, 'error')) as [Error];
   t.match(refusal.message, /protocol version|unsupported protocol|no protocols/i, 'TLS 1.1 is refused');
 
   const metrics = (await webhook.health('/metrics')).text;
@@ -397,7 +399,7 @@ void t.test('a certificate that is replaced as the kubelet does it is served wit
   const ca = [pki.authority.certificatePem, other.authority.certificatePem];
   const readSubject = async (): Promise<string> => {
     const socket = connectTls({ port: webhook.port, host: '127.0.0.1', ca });
-    await once(socket, 'secureConnect');
+    await waitForEvent('the TLS handshake', socket, 'secureConnect');
     const { subject } = socket.getPeerCertificate();
     socket.destroy();
     return String(subject.CN);

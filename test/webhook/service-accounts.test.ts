@@ -1,6 +1,5 @@
 /** Service accounts from a list, a watch and live reads, and Events, against the strict emulator of the API. */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -8,18 +7,19 @@ import { type ApiServerEmulator, startApiServerEmulator } from '../../src/emulat
 import { DENIED_REASONS, LASTING_REASONS, type Outcome, PASSING_REASONS } from '../../src/inject/index.js';
 import { createKubernetesApi } from '../../src/kubernetes/client.js';
 import { createLogger } from '../../src/log.js';
-import { addMs, epochMs } from '../../src/time.js';
+import { addMs, epochMs, type Milliseconds, milliseconds } from '../../src/time.js';
 import { createEventRecorder, formatEventReason } from '../../src/webhook/events.js';
 import { reflectServiceAccounts } from '../../src/webhook/reflector.js';
 import { createServiceAccountCache } from '../../src/webhook/service-account-cache.js';
 import { createServiceAccounts } from '../../src/webhook/service-account-lookup.js';
 import { createPod } from '../support/admission-review.js';
 import { plainNodeCommand } from '../support/node-command.js';
-import { waitUntil } from '../support/wait.js';
+import { waitForEvent, waitUntil } from '../support/wait.js';
 import { CLIENT_ID, IDENTITY } from '../support/webhook-fixture.js';
 
 /** Of a live read that must be answered, however busy the machine is. */
 const PATIENT_MS = 60_000;
+const clock = (): Milliseconds => milliseconds(performance.now());
 const hasClient = (annotations: Readonly<Record<string, string>>): boolean =>
   annotations['azure.workload.identity/client-id'] !== undefined;
 const log = createLogger('error', () => undefined, Date.now);
@@ -172,7 +172,7 @@ void t.test('the cache answers what it can', async (t) => {
   const { cache } = await startReflector(t, server, api);
   const results: string[] = [];
   const onLiveRead = (result: string): unknown => results.push(result);
-  const accounts = createServiceAccounts({ api, cache, now: Date.now, onLiveRead, budgetMs: PATIENT_MS });
+  const accounts = createServiceAccounts({ api, cache, clock, onLiveRead, budgetMs: PATIENT_MS });
   const reads = (): number => server.requests.filter((line) => line.includes('/namespaces/')).length;
 
   t.same(accounts.findCached('apps', 'builder'), { state: 'found', annotations: IDENTITY });
@@ -202,7 +202,7 @@ void t.test('the cache answers what it can', async (t) => {
 void t.test('a live read is bounded, and so are many', async (t) => {
   const { server, api } = await startApi(t);
   const cache = createServiceAccountCache();
-  const accounts = createServiceAccounts({ api, cache, now: Date.now, onLiveRead: () => undefined, budgetMs: 150 });
+  const accounts = createServiceAccounts({ api, cache, clock, onLiveRead: () => undefined, budgetMs: 150 });
   server.injectFault({ delayMs: 60_000 });
   const names = Array.from({ length: 40 }, (_, index) => `account-${index}`);
   const answers = await Promise.all(names.map((name) => accounts.readLive('apps', name)));
@@ -233,13 +233,13 @@ void t.test('an answer that waits to be read is not late, however busy the threa
       .listen(0, '127.0.0.1', function () { console.log(this.address().port) })`;
   const child = spawn(...plainNodeCommand('-e', program), { stdio: ['ignore', 'pipe', 'inherit'] });
   t.teardown(() => child.kill('SIGKILL'));
-  const [port] = (await once(child.stdout, 'data')) as [Buffer];
+  const [port] = (await waitForEvent('the first data', child.stdout, 'data')) as [Buffer];
   const server = new URL(`http://127.0.0.1:${port.toString().trim()}`);
   const api = createKubernetesApi({ server, authorize: () => Promise.resolve({}) });
   t.teardown(() => api.close());
   const cache = createServiceAccountCache();
   const budgetMs = 200;
-  const accounts = createServiceAccounts({ api, cache, now: Date.now, onLiveRead: () => undefined, budgetMs });
+  const accounts = createServiceAccounts({ api, cache, clock, onLiveRead: () => undefined, budgetMs });
   const find = () => accounts.readLive('apps', 'builder');
   await waitUntil('a read that leaves an open connection', async () => (await find()).state === 'found');
   await waitUntil('its end', () => existsSync(answered));

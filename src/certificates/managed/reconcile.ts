@@ -136,9 +136,8 @@ async function read({ configurationObject, store, problems }: Context): Promise<
   if (secret !== undefined) {
     const { ownerProblem, unknownRotation: value } = secret;
     problems.set('owner', ownerProblem);
-    const rotation =
-      value && `the annotation ${ROTATE_ANNOTATION} of ${store.name} is "${value}"; set it to leaf or ca`;
-    problems.set('rotate', rotation);
+    const rotation = `the annotation ${ROTATE_ANNOTATION} of ${store.name} is "${value ?? ''}"; set it to leaf or ca`;
+    problems.set('rotate', value === undefined ? undefined : rotation);
   }
   return { configuration, secret };
 }

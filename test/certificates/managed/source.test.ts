@@ -1,5 +1,4 @@
 /** How managed certificates recover from what others do to them; then real keys over real TLS. */
-import { once } from 'node:events';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleepFor } from 'node:timers/promises';
@@ -10,7 +9,7 @@ import { verifyListener, waitUntilVerified } from '../../../src/certificates/ver
 import { createLogger } from '../../../src/log.js';
 import { ROTATE_ANNOTATION, WEBHOOK_NAME } from '../../../src/names.js';
 import { addMs, DAY_MS, type EpochMs, epochMs, SECOND_MS, type Sleep } from '../../../src/time.js';
-import { waitUntil } from '../../support/wait.js';
+import { waitForEvent, waitUntil } from '../../support/wait.js';
 import { createClusterObjects, NAMESPACE } from '../cluster-objects.js';
 import {
   allSame,
@@ -316,7 +315,7 @@ void t.test('over real TLS, with real keys', async (t) => {
   const server = createServer({ cert: placeholder.certificatePem, key: placeholder.keyPem });
   certificates.onChange(({ certificatePem, keyPem }) => server.setSecureContext({ cert: certificatePem, key: keyPem }));
   server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  await waitForEvent('the server listens', server, 'listening');
   const { port } = server.address() as AddressInfo;
   t.teardown(() => {
     stop.abort();
