@@ -18,26 +18,34 @@ const MAX_EXPIRY_SECONDS = 253_402_300_799;
  * @param file is named in the sentences.
  */
 export function readAssertion(content: string, file: string, now: EpochMs): AssertionReading {
-  const fail = (code: string, message: string): AssertionReading => ({
-    kind: 'failure',
-    failure: createLocalFailure('assertion', code, message),
-  });
   const assertion = content.trim();
-  const fix = "It must hold the projected service account token: check the pod's volume ado-git-token and the kubelet.";
-  if (assertion === '') return fail('assertion-empty', `The token file ${file} is empty. ${fix}`);
+  if (assertion === '') return refuseTokenFile(file, 'empty', 'is empty');
   const payload = decodePayload(assertion);
-  if (payload === undefined) {
-    return fail('assertion-malformed', `The token file ${file} does not hold a JSON Web Token. ${fix}`);
-  }
+  if (payload === undefined) return refuseTokenFile(file, 'malformed', 'does not hold a JSON Web Token');
   const claims = readClaims(payload);
   if (claims.expiresAtSeconds !== undefined && toEpochMs(claims.expiresAtSeconds) + CLOCK_SKEW_MS < now) {
-    return fail(
-      'assertion-expired',
+    return refuse(
+      'expired',
       `The service account token in ${file} (${claims.subject}) expired at ${formatTime(toEpochMs(claims.expiresAtSeconds))}. ` +
         'The kubelet replaces it at 80 % of its life: check the kubelet, and the clock of the node.',
     );
   }
   return { kind: 'assertion', assertion, claims };
+}
+
+function refuse(reason: string, message: string): AssertionReading {
+  return { kind: 'failure', failure: createLocalFailure('assertion', `assertion-${reason}`, message) };
+}
+
+/**
+ * The failure of a token file that can't be used.
+ * @param what is wrong with it: the sentence goes on after the file's name.
+ */
+export function refuseTokenFile(file: string, reason: string, what: string): AssertionReading {
+  return refuse(
+    reason,
+    `The token file ${file} ${what}. The kubelet writes the service account token there: check the pod's volume ado-git-token and the pod's events.`,
+  );
 }
 
 function decodePayload(assertion: string): Readonly<Record<string, unknown>> | undefined {

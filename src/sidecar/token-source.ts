@@ -1,9 +1,8 @@
 /** One attempt at a token: reads the assertion from its file, sends it to Entra and parses the answer. */
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { type Answer, parseAnswer } from '../entra/answer.js';
-import { type AssertionReading, readAssertion } from '../entra/assertion.js';
+import { type AssertionReading, readAssertion, refuseTokenFile } from '../entra/assertion.js';
 import { exchange, type Exchanged } from '../entra/exchange.js';
-import { createLocalFailure } from '../entra/failure.js';
 import { buildTokenRequest, type TokenRequest } from '../entra/request.js';
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
@@ -40,19 +39,13 @@ function isUntrusted(exchanged: Exchanged): boolean {
 }
 
 function readProjectedToken(file: string, now: EpochMs): AssertionReading {
-  const fail = (code: string, what: string): AssertionReading => ({
-    kind: 'failure',
-    failure: createLocalFailure(
-      'assertion',
-      code,
-      `The token file ${file} ${what}. The kubelet writes it: check the pod's volume ado-git-token and the pod's events.`,
-    ),
-  });
   try {
     const content = readText(file);
-    return content === undefined ? fail('assertion-missing', 'does not exist') : readAssertion(content, file, now);
+    return content === undefined
+      ? refuseTokenFile(file, 'missing', 'does not exist')
+      : readAssertion(content, file, now);
   } catch (error) {
-    return fail('assertion-unreadable', `can't be read (${describeError(error)})`);
+    return refuseTokenFile(file, 'unreadable', `can't be read (${describeError(error)})`);
   }
 }
 
