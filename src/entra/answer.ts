@@ -3,7 +3,7 @@ import { redact } from '../log.js';
 import type { EpochMs } from '../time.js';
 import { isObject } from '../values/json.js';
 import { asksForRereading, classify } from './aadsts.js';
-import { type AnswerClass, createLocalFailure, type Failure, toOneLine } from './failure.js';
+import { type AnswerClass, CHECK_THE_WAY, createLocalFailure, type Failure, toOneLine } from './failure.js';
 import type { ExchangeContext } from './identity.js';
 
 /** What came over the wire, not yet parsed. */
@@ -29,7 +29,8 @@ type Body = Readonly<Record<string, unknown>>;
 const MAX_LIFE_SECONDS = 30 * 86_400;
 const MAX_DETAIL_LENGTH = 400;
 const MAX_ID_LENGTH = 64;
-const CHECK_THE_WAY = 'Is a proxy or a sign-in page between the pod and Entra?';
+/** The `error` of a temporary fault (RFC 6749 section 4.1.2.1). */
+const UNAVAILABLE = 'temporarily_unavailable';
 
 /** @param now for a `Retry-After` that is a date. */
 export function parseAnswer(raw: RawAnswer, context: ExchangeContext, now: EpochMs): Answer {
@@ -97,23 +98,25 @@ function readRefusal(body: Body = {}): Refusal {
 function judgeRefusal(status: number, refusal: Refusal, context: ExchangeContext): Failure {
   const { error, detail, traceId, correlationId, aadstsNumbers } = refusal;
   const aadsts = aadstsNumbers.find((number) => classify(number, context) !== undefined) ?? aadstsNumbers[0];
-  if (aadsts === undefined) {
-    if (error === undefined && !isTransient(status)) return describeOtherAnswer(status, context);
-    const message = toOneLine(describeUnknown(status, refusal, context));
-    return { class: classifyStatus(status, error), code: `http-${status}`, message, detail, traceId, correlationId };
-  }
-  const known = classify(aadsts, context);
-  const code = `AADSTS${aadsts}`;
+  const isNamed = aadsts !== undefined;
+  if (!isNamed && error === undefined && !isTransient(status)) return describeOtherAnswer(status, context);
+  const known = isNamed ? classify(aadsts, context) : undefined;
+  const code = formatCode(aadsts, status);
+  const sentence = known?.sentence ?? describeUnknown(status, refusal, context);
   return {
     class: known?.class ?? classifyStatus(status, error),
     code,
-    message: toOneLine(`${known?.sentence ?? describeUnknown(status, refusal, context)} (${code})`),
+    message: toOneLine(isNamed ? `${sentence} (${code})` : sentence),
     aadsts,
     detail,
     traceId,
     correlationId,
     quick: known?.quick,
   };
+}
+
+function formatCode(aadsts: number | undefined, status: number): string {
+  return aadsts === undefined ? `http-${status}` : `AADSTS${aadsts}`;
 }
 
 /** A status that says by itself that it is temporary. */
@@ -123,16 +126,14 @@ function isTransient(status: number): boolean {
 
 function classifyStatus(status: number, error: string | undefined): AnswerClass {
   if (status === 429) return 'throttle';
-  return isTransient(status) || error === 'temporarily_unavailable' ? 'transient' : 'config';
+  return isTransient(status) || error === UNAVAILABLE ? 'transient' : 'config';
 }
 
 function describeUnknown(status: number, { error, detail }: Refusal, context: ExchangeContext): string {
   const { authority, clientId, tenantId } = context;
   if (status === 429) return `Entra at ${authority} throttles the requests (429). The sidecar asks again later.`;
-  if (isTransient(status))
+  if (isTransient(status) || error === UNAVAILABLE) {
     return `Entra at ${authority} has a temporary fault (${status}). The sidecar asks again soon.`;
-  if (error === 'temporarily_unavailable') {
-    return `Entra at ${authority} is temporarily unavailable. The sidecar asks again soon.`;
   }
   const words = toOneLine(detail ?? error ?? '', MAX_DETAIL_LENGTH);
   return `Entra refuses a token for client ${clientId} of tenant ${tenantId} (${status}): ${words}`;

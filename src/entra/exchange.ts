@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { connect as connectSecure, type SecureContext } from 'node:tls';
 import { describeError } from '../errors.js';
 import type { RawAnswer } from './answer.js';
-import { createLocalFailure, type Failure } from './failure.js';
+import { CHECK_THE_WAY, createLocalFailure, type Failure } from './failure.js';
 import type { TokenRequest } from './request.js';
 
 export interface Transport {
@@ -99,7 +99,7 @@ async function readAnswer(response: IncomingMessage, url: URL): Promise<RawAnswe
   for await (const chunk of response as AsyncIterable<Buffer>) {
     length += chunk.length;
     if (length > MAX_BODY_BYTES) {
-      const message = `${url.origin} answered with more than ${MAX_BODY_BYTES / 1024} KiB. Is a proxy or a sign-in page between the pod and Entra?`;
+      const message = `${url.origin} answered with more than ${MAX_BODY_BYTES / 1024} KiB. ${CHECK_THE_WAY}`;
       throw new ExchangeError(createLocalFailure('bad-answer', 'bad-answer', message));
     }
     chunks.push(chunk);

@@ -29,7 +29,7 @@ export interface Failure {
   readonly detail?: string | undefined;
   readonly traceId?: string | undefined;
   readonly correlationId?: string | undefined;
-  /** Retried with the quick back-off although the class has a fixed pause. */
+  /** Retried with the quick back-off although the class has a fixed pause; under `retry-slowly` only at first. */
   readonly quick?: boolean | undefined;
   /** How long the answer asked to wait. */
   readonly retryAfterSeconds?: number | undefined;
@@ -41,6 +41,9 @@ export interface Failure {
 export function mayResolveByWaiting(failure: Failure): boolean {
   return failure.class !== 'config' && failure.class !== 'never-hammer' && failure.class !== 'our-defect';
 }
+
+/** Ends the sentence about an answer that does not have the form of Entra's. */
+export const CHECK_THE_WAY = 'Is a proxy or a sign-in page between the pod and Entra?';
 
 /** A failure on the way to Entra or back. */
 export function createLocalFailure(kind: LocalClass, code: string, message: string): Failure {

@@ -21,13 +21,15 @@ export interface Circumstances {
   readonly remainingSeconds: number | undefined;
   /** How long there has been no valid token. */
   readonly withoutTokenSeconds: number;
+  /** How long all failures in a row have been of this class. */
+  readonly sameClassSeconds: number;
 }
 
 const CONFIG_PAUSE_SECONDS = 60;
 const SLOW_PAUSE_SECONDS = 300;
 /** A server may ask for any wait; a longer one is not believed. */
 const MAX_RETRY_AFTER_SECONDS = 86_400;
-/** Without a valid token the back-off is kept short for this long. */
+/** For this long the back-off is kept short without a valid token, and a fault that may pass is asked about quickly. */
 const EAGER_SECONDS = 120;
 
 /** Seconds to the next exchange. `asked` is what the answer asked for. */
@@ -58,9 +60,14 @@ const PAUSES: Readonly<Record<FailureClass, PauseRule>> = {
 /** Seconds from a failure to the next exchange. `Retry-After` is obeyed on 429; elsewhere the back-off limits it. */
 export function choosePause(failure: Failure, circumstances: Circumstances): number {
   const asked = Math.min(failure.retryAfterSeconds ?? 0, MAX_RETRY_AFTER_SECONDS);
-  const rule = failure.quick === true ? backOff : PAUSES[failure.class];
-  const own = rule(circumstances, asked);
+  const own = chooseRule(failure, circumstances)(circumstances, asked);
   return failure.throttled === true ? Math.max(own, asked) : own;
+}
+
+/** Of the quick ones, those that are of a class to retry slowly are quick only at first. */
+function chooseRule(failure: Failure, { sameClassSeconds }: Circumstances): PauseRule {
+  const isQuick = failure.quick && (failure.class !== 'retry-slowly' || sameClassSeconds < EAGER_SECONDS);
+  return isQuick ? backOff : PAUSES[failure.class];
 }
 
 /** The span, doubled for each earlier failure. */

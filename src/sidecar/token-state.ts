@@ -17,6 +17,8 @@ export interface TokenState {
   readonly expired: Instant | undefined;
   readonly failure: RecordedFailure | undefined;
   readonly failuresInRow: number;
+  /** When the first of the failures in a row came that are all of the last one's class. */
+  readonly sameClassSince: Milliseconds | undefined;
   readonly isAsking: boolean;
   /** After a failure: when to ask again, by the clock that does not jump. */
   readonly pausedUntil: Milliseconds | undefined;
@@ -47,6 +49,7 @@ export function createTokenState(identity: Identity, startedAt: Instant): TokenS
     expired: undefined,
     failure: undefined,
     failuresInRow: 0,
+    sameClassSince: undefined,
     isAsking: false,
     pausedUntil: undefined,
     nextAskAt: undefined,

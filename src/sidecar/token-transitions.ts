@@ -94,11 +94,14 @@ function acquire(
 
 function fail(state: TokenState, answered: Failure, at: Instant): Transition {
   const failure = judgeRepetition(answered, state.failure);
+  const isSameClass = state.failure?.class === failure.class;
+  const sameClassSince = (isSameClass ? state.sameClassSince : undefined) ?? at.elapsedMs;
   const pauseSeconds = choosePause(failure, {
     earlierFailures: state.failuresInRow,
     remainingSeconds:
       state.served !== undefined && isReady(state, at) ? measureTimeLeftMs(state.served, at) / 1000 : undefined,
     withoutTokenSeconds: (at.elapsedMs - (state.expired ?? state.startedAt).elapsedMs) / 1000,
+    sameClassSeconds: (at.elapsedMs - sameClassSince) / 1000,
   });
   const { message, code, class: kind, detail, traceId, correlationId } = failure;
   return {
@@ -107,6 +110,7 @@ function fail(state: TokenState, answered: Failure, at: Instant): Transition {
       isAsking: false,
       failure: { ...failure, at: at.epochMs },
       failuresInRow: state.failuresInRow + 1,
+      sameClassSince,
       pausedUntil: milliseconds(at.elapsedMs + pauseSeconds * 1000),
       nextAskAt: roundMoment(addMs(at.epochMs, pauseSeconds * 1000)),
       hasPermanentFailure: state.hasPermanentFailure || !mayResolveByWaiting(failure),

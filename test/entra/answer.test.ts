@@ -7,7 +7,12 @@ import { type Failure, type FailureClass, mayResolveByWaiting, toOneLine } from 
 import { CONTEXT, fail, NOW, refusal } from '../support/entra-fixture.js';
 
 /** Number, class, whether waiting may resolve it, and words that its sentence must contain. */
-const TABLE: [number, FailureClass, boolean, ...string[]][] = [
+type Case = [number, FailureClass, boolean, ...string[]];
+
+/** Those that are retried within seconds at first, although their class has a fixed pause. */
+const QUICK = new Set([700213, 7002138, 90061, 50166, 501661]);
+
+const TABLE: Case[] = [
   [
     70021,
     'propagation',
@@ -27,30 +32,92 @@ const TABLE: [number, FailureClass, boolean, ...string[]][] = [
   [700222, 'config', false, 'policy', CONTEXT.clientId],
   [700226, 'config', false, 'policy'],
   [700227, 'config', false, 'policy'],
+  [700229, 'config', false, 'policy', 'Entra itself'],
+  [700236, 'config', false, 'policy', CONTEXT.tenantId],
   [7000226, 'config', false, 'policy'],
   [7000272, 'retry-slowly', true, 'key', '30 minutes', '/openid/v1/jwks'],
-  [90061, 'retry-slowly', true, 'https://issuer.example/cluster/.well-known/openid-configuration'],
+  ...[90061, 50166, 501661].map((number): Case => [
+    number,
+    'retry-slowly',
+    true,
+    'reach the issuer https://issuer.example/cluster/',
+    'from outside',
+    'curl https://issuer.example/cluster/.well-known/openid-configuration',
+  ]),
   [700024, 're-read-once', true, 'clock', '2026-03-01T13:00:00.000Z'],
   [50013, 're-read-once', true, 'signature', '/openid/v1/jwks'],
   [500133, 're-read-once', true, 'signature'],
   [700027, 're-read-once', true, 'signature'],
+  [50006, 're-read-once', true, 'signature'],
+  [50012, 're-read-once', true, 'signature'],
+  [50027, 're-read-once', true, CONTEXT.claims.subject, '/openid/v1/jwks'],
+  [900384, 're-read-once', true, 'signature'],
   [70023, 'config', false, 'azure.workload.identity/service-account-token-expiration', '86400'],
   [700016, 'config', false, CONTEXT.clientId, CONTEXT.tenantId, 'azure.workload.identity/client-id', 'shop/builder'],
   [70001, 'config', false, CONTEXT.clientId, CONTEXT.tenantId],
   [700011, 'config', false, CONTEXT.clientId, CONTEXT.tenantId],
+  [7000229, 'config', false, 'service principal', CONTEXT.tenantId, `az ad sp create --id ${CONTEXT.clientId}`],
   [7000112, 'config', false, 'disabled', `az ad sp update --id ${CONTEXT.clientId}`],
+  [700025, 'config', false, 'public client', `az ad app update --id ${CONTEXT.clientId}`],
   [90002, 'config', false, CONTEXT.tenantId, CONTEXT.authority],
-  [50049, 'config', false, CONTEXT.authority],
-  [500011, 'config', false, CONTEXT.tenantId, 'Connect the organization'],
-  [70011, 'our-defect', false, 'defect of ado-git-identity'],
-  [1002012, 'our-defect', false, 'defect of ado-git-identity'],
-  [53003, 'never-hammer', false, 'Conditional Access', 'address'],
-  [900439, 'config', false, 'https://login.microsoftonline.us'],
+  ...[900023, 50059, 50128, 90019].map((number): Case => [
+    number,
+    'config',
+    false,
+    `tenant id ${CONTEXT.tenantId} is neither a GUID nor a domain`,
+    'azure.workload.identity/tenant-id',
+    'shop/builder',
+  ]),
+  ...[500021, 500022, 50002].map((number): Case => [
+    number,
+    'config',
+    false,
+    'proxy',
+    'Restrict-Access-To-Tenants',
+    CONTEXT.tenantId,
+  ]),
+  [50049, 'config', false, CONTEXT.authority, 'azure.authorityHost'],
+  [100007, 'config', false, CONTEXT.authority, 'azure.authorityHost'],
+  ...[500011, 650052, 500014, 50001].map((number): Case => [
+    number,
+    'config',
+    false,
+    CONTEXT.tenantId,
+    'Connect the organization',
+    'az ad sp update --id 499b84ac-1321-427f-aa17-267ca6975798 --set accountEnabled=true',
+  ]),
+  ...[70011, 1002012, 28002, 700022, 700023].map((number): Case => [
+    number,
+    'our-defect',
+    false,
+    '499b84ac-1321-427f-aa17-267ca6975798/.default',
+    'defect of ado-git-identity',
+  ]),
+  ...[900144, 7000218, 70003, 90004, 9002313].map((number): Case => [
+    number,
+    'our-defect',
+    false,
+    'form of the request',
+    'defect of ado-git-identity',
+  ]),
+  ...[53003, 530032, 50131].map((number): Case => [number, 'never-hammer', false, 'Conditional Access', 'address']),
+  ...[900439, 900382, 900432, 90038].map((number): Case => [
+    number,
+    'config',
+    false,
+    'another Azure cloud',
+    CONTEXT.authority,
+    'azure.authorityHost',
+    'https://login.microsoftonline.us',
+  ]),
   [90055, 'throttle', true, CONTEXT.tenantId],
   [90006, 'transient', true, 'temporary fault'],
   [90012, 'transient', true, 'temporary fault'],
   [90024, 'transient', true, 'temporary fault'],
   [90033, 'transient', true, 'temporary fault'],
+  [50033, 'transient', true, 'temporary fault'],
+  [90090, 'transient', true, 'temporary fault'],
+  [90091, 'transient', true, 'temporary fault'],
   [50196, 'loop', true, 'a minute or more'],
 ];
 
@@ -68,7 +135,7 @@ void t.test('each row of the AADSTS table', (t) => {
         `${number} is a sentence that fits`,
       );
     }
-    t.equal(classify(number, CONTEXT)?.quick, number === 700213 || number === 7002138);
+    t.equal(classify(number, CONTEXT)?.quick, QUICK.has(number), `${number}: quick`);
   }
   t.end();
 });

@@ -59,17 +59,18 @@ const CLASSES: FailureClass[] = [
 ];
 
 void t.test('pauses', (t) => {
-  const pause = (part: Partial<Failure>, earlierFailures = 0, remaining?: number, without = 0): number =>
+  const pause = (
+    part: Partial<Failure>,
+    earlierFailures = 0,
+    remaining?: number,
+    [without = 0, sameClass = 0]: readonly number[] = [],
+  ): number =>
     choosePause(
       { class: 'transient', code: 'c', message: 'm', ...part },
-      {
-        earlierFailures,
-        remainingSeconds: remaining,
-        withoutTokenSeconds: without,
-      },
+      { earlierFailures, remainingSeconds: remaining, withoutTokenSeconds: without, sameClassSeconds: sameClass },
     );
   const series = (part: Partial<Failure>, remaining?: number, without = 0): number[] =>
-    [0, 1, 2, 3, 4, 5, 6].map((earlier) => pause(part, earlier, remaining, without));
+    [0, 1, 2, 3, 4, 5, 6].map((earlier) => pause(part, earlier, remaining, [without]));
   for (const kind of ['transient', 'propagation', 'throttle', 'assertion', 'transport', 'bad-answer'] as const) {
     t.strictSame(series({ class: kind }), [1, 2, 4, 5, 5, 5, 5], `${kind} without a token`);
     t.strictSame(series({ class: kind }, undefined, 120), [1, 2, 4, 8, 16, 30, 30], `${kind} after two minutes`);
@@ -81,6 +82,17 @@ void t.test('pauses', (t) => {
   t.strictSame(series({ class: 'config' }), Array(7).fill(60));
   for (const kind of ['retry-slowly', 'never-hammer', 'our-defect'] as const)
     t.strictSame(series({ class: kind }, 99), Array(7).fill(300));
+  const issuer = { class: 'retry-slowly', quick: true } as const;
+  t.strictSame(series(issuer), [1, 2, 4, 5, 5, 5, 5], '90061 is quick at first');
+  t.strictSame(series(issuer, 3600), [1, 2, 4, 8, 16, 30, 30], 'also with a token');
+  t.equal(
+    pause(issuer, 30, undefined, [500, 119]),
+    30,
+    'within two minutes of its first answer, however long the outage',
+  );
+  t.equal(pause(issuer, 30, undefined, [120, 120]), 300, 'then it is slow');
+  t.equal(pause(issuer, 30, 3600, [0, 120]), 300, 'also with a token');
+  t.equal(pause({ class: 'config', quick: true }, 30, undefined, [500, 500]), 30, '700213 stays quick');
   t.strictSame(series({ class: 'loop' }), [60, 120, 240, 300, 300, 300, 300]);
   t.equal(pause({ class: 're-read-once' }), 0);
   t.equal(pause({ retryAfterSeconds: 20 }), 5, 'Retry-After on 5xx stays within the limit');
@@ -106,6 +118,7 @@ void t.test('pauses', (t) => {
     earlierFailures: fc.nat(2000),
     remainingSeconds: fc.option(fc.double({ min: 0, max: 1e5, noNaN: true }), { nil: undefined }),
     withoutTokenSeconds: fc.nat(1e6),
+    sameClassSeconds: fc.nat(1e6),
   });
   fc.assert(
     fc.property(failures, circumstances, (failure, when) => {

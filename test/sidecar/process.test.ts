@@ -191,6 +191,10 @@ void t.test("Entra's outages: each has its class and a sentence, and ends", asyn
       { kind: 'aadsts', aadsts: 70021 },
       { class: 'propagation', message: /az identity federated-credential create/ },
     ],
+    ...[90061, 50166, 501661].map((aadsts): [EntraFault, Record<string, unknown>] => [
+      { kind: 'aadsts', aadsts },
+      { class: 'retry-slowly', aadsts, message: /curl https:\S+\/.well-known\/openid-configuration/ },
+    ]),
     [
       { kind: 'body', body: '{"access_token":"a\\r\\nquit=1","expires_in":60}' },
       { class: 'bad-answer', message: /access_token/ },

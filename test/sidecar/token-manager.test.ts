@@ -189,6 +189,28 @@ void t.test('a failure that waiting does not resolve ends the wait, and containe
   t.strictSame(simulation.asked, [0, 1]);
 });
 
+void t.test('while Entra does not reach the issuer, git waits; retries are quick at first, then slow', async (t) => {
+  const unreachable = fail({ class: 'retry-slowly', quick: true, message: 'The issuer.' });
+  const passing = simulate(t, (attempt) => (attempt < 4 ? unreachable : token(3600)));
+  await passing.pass(6);
+  t.equal(passing.state(), 'state=pending\nmessage=The issuer.\n');
+  await passing.pass(1);
+  t.match(passing.state(), /^state=ready\n/);
+
+  const lasting = simulate(t, () => unreachable);
+  await lasting.pass(119);
+  const quick = lasting.asked.length;
+  t.strictSame(lasting.asked.slice(0, 6), [0, 1, 3, 7, 12, 17]);
+  t.ok(quick > 20, 'within seconds for two minutes');
+  await lasting.pass(900);
+  t.equal(lasting.asked.length, quick + 3, 'then every five minutes');
+
+  const late = simulate(t, (attempt) => (attempt < 30 ? fail() : unreachable));
+  await late.pass(900);
+  const pauses = late.asked.map((moment, index) => (late.asked[index + 1] ?? moment) - moment);
+  t.strictSame(pauses.slice(29, 34), [30, 30, 30, 30, 300], 'also after an outage of another kind');
+});
+
 void t.test('a token is renewed in time, and served to its end whatever Entra answers', async (t) => {
   const simulation = simulate(t, (attempt) => (attempt <= 2 ? token(100) : fail({ class: 'config', message: 'No.' })));
   await simulation.pass(1);
