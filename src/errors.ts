@@ -1,5 +1,5 @@
 /**
- * The catalogue of stable error codes, with the exit codes of programs that end by them. What is refused at admission has a
+ * The catalogue of stable error codes, with the exit codes of programs that they end. What is refused at admission has a
  * closed list of reasons of its own (`inject/reasons.ts`), and so have Entra's answers (`entra/aadsts.ts`). PURE.
  */
 
@@ -7,15 +7,15 @@
 export const EXIT_CODES = {
   /** An environment variable, flag or file that a program starts with is wrong. */
   configuration: 2,
-  /** Words of a command line that the command does not take. */
+  /** Arguments that a command does not accept. */
   usage: 2,
   /** A certificate or key can't be read, parsed or used together. */
   certificate: 2,
-  /** A document that a command was given can't be read. */
+  /** The input of a command can't be read. */
   document: 1,
-  /** A file that a command makes can't be written. */
+  /** The output of a command can't be written. */
   output: 1,
-  /** The Kubernetes API server did not answer, not in time, or with a refusal. */
+  /** The Kubernetes API server did not answer, answered too late, or refused. */
   'kubernetes-api': 1,
   /** A port or socket can't be listened on. */
   listen: 1,
@@ -45,12 +45,12 @@ export class ConfigurationError extends ProductError {
   }
 }
 
-/** Asks for the code and not for the class: each bundle has a class of its own, and errors pass from one to another. */
+/** Tests the code, not the class: each bundle has its own copy of the class, and errors pass between bundles. */
 function isProductError(error: unknown): error is ProductError {
   return error instanceof Error && 'code' in error && Object.hasOwn(EXIT_CODES, String(error.code));
 }
 
-/** The exit code of a program that ends by this error; 1 for an unexpected error. */
+/** The exit code of a program that this error ends; 1 for an unexpected error. */
 export function exitCodeOf(error: unknown): 1 | 2 {
   return isProductError(error) ? EXIT_CODES[error.code] : 1;
 }

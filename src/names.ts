@@ -216,7 +216,7 @@ export type Mode = (typeof MODES)[number];
 export const CHANNELS = ['env', 'system', 'file'] as const;
 export type Channel = (typeof CHANNELS)[number];
 
-/** Runtimes that can be told to trust the certificate authority of gateway mode. */
+/** Runtimes that can be made to trust the certificate authority of gateway mode. */
 export const TRUSTS = ['git', 'go', 'node', 'python', 'java', 'openssl', 'system'] as const;
 
 /** Where node and the sidecar's program are in the image. */

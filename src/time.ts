@@ -28,7 +28,7 @@ export function toEpochMs(moment: EpochSeconds): EpochMs {
   return (moment * 1000) as EpochMs;
 }
 
-/** The moment that lies so long after another; before it, where the span is negative. */
+/** The moment that is a span later than another; earlier, where the span is negative. */
 export function addMs(moment: EpochMs, spanMs: number): EpochMs {
   return (moment + spanMs) as EpochMs;
 }

@@ -1,4 +1,4 @@
-/** Holds the code to the import rule: arrows point down, rooms on one floor never look at each other, only a main.ts knows everyone. */
+/** Holds the code to the import rule: arrows point down, rooms on one floor never import each other, only a main.ts imports every room. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import t from 'tap';
@@ -107,7 +107,7 @@ void t.test('the rules name what exists', (t) => {
   t.end();
 });
 
-void t.test('arrows point down and rooms on one floor never look at each other', (t) => {
+void t.test('arrows point down and rooms on one floor never import each other', (t) => {
   const floors = Object.keys(ROOMS);
   for (const [room, neighbours] of Object.entries(ROOMS)) {
     for (const neighbour of neighbours) {
@@ -122,7 +122,7 @@ void t.test('arrows point down and rooms on one floor never look at each other',
   t.end();
 });
 
-void t.test('no imports in a circle', (t) => {
+void t.test('no import cycles', (t) => {
   const done = new Set<string>();
   const visit = (file: string, path: readonly string[]): void => {
     if (path.includes(file)) return void t.fail([...path.slice(path.indexOf(file)), file].join(' -> '));

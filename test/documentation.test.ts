@@ -157,7 +157,7 @@ void t.test('links lead somewhere', (t) => {
 });
 
 void t.test('paths in pages and comments exist', (t) => {
-  /** `src/…/name.ts`, `room/name.ts`, `name.ts`; stars stand for anything. */
+  /** `src/…/name.ts`, `room/name.ts`, `name.ts`; an asterisk matches anything. */
   const path =
     /(?<![\w/.:-])((?:[\w.*-]+\/)*[\w.*-]+\.(?:ts|mjs|md|tpl)|(?:src|test|docs|charts|bench|\.github)\/[\w./*-]*[\w*])/g;
   let count = 0;
@@ -183,7 +183,7 @@ void t.test('scripts in pages exist', (t) => {
   t.end();
 });
 
-/** Whether a file or folder of that name is ours; stars stand for anything. */
+/** Whether a file or folder of that name is ours; an asterisk matches anything. */
 function isThere(name: string): boolean {
   const pattern = name
     .replace(/\/$/, '')

@@ -1,4 +1,4 @@
-/** The door of the emulators: Entra, Azure DevOps, and the parts of Kubernetes that the product talks to. */
+/** The entrance of the emulators: Entra, Azure DevOps, and the parts of Kubernetes that the product talks to. */
 export { type AzureEmulator, type EmulatedIdentity, federate, startAzureEmulator, TENANT_ID } from './azure.js';
 export { checkGit } from './azure-devops/git-backend.js';
 export { createOrganizations, LFS_CONTENT } from './azure-devops/organizations.js';

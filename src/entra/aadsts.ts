@@ -1,5 +1,5 @@
 /**
- * The catalogue of Entra's meanings. They are classed by their AADSTS number only, because the same number comes with
+ * The catalogue of Entra's refusals. They are classed by their AADSTS number only, because the same number comes with
  * various HTTP statuses and `error` values. PURE.
  */
 import type { AnswerClass } from './failure.js';

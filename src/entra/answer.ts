@@ -1,4 +1,4 @@
-/** Entra's answer, parsed once. Bodies can be empty, HTML, plain text or lies; none of it passes this file. PURE. */
+/** Entra's answer, parsed once. Bodies can be empty, HTML, plain text or wrong; only what was checked leaves this file. PURE. */
 import { redact } from '../log.js';
 import type { EpochMs } from '../time.js';
 import { isObject } from '../values/json.js';
@@ -41,7 +41,7 @@ export function parseAnswer(raw: RawAnswer, context: ExchangeContext, now: Epoch
   return { kind: 'failure', failure: { ...failure, retryAfterSeconds, throttled: raw.status === 429 } };
 }
 
-/** What a failure means after the one before: an assertion that was read again and refused again is a matter of configuration. */
+/** What a failure means after the previous one: an assertion that is read again and refused again is a matter of configuration. */
 export function judgeRepetition(failure: Failure, previous: Failure | undefined): Failure {
   const again = failure.class === 're-read-once' && asksForRereading(previous?.aadsts);
   return again ? { ...failure, class: 'config' } : failure;

@@ -31,7 +31,7 @@ const CHECK_NAMES = "Check the cluster's DNS and ADO_GIT_AUTHORITY_HOST (chart v
 /** Answers are a few kilobytes; more than this is not Entra. */
 const MAX_BODY_BYTES = 256 * 1024;
 
-/** A failure that this program found, as opposed to the system or node. */
+/** A failure that this program detects itself, unlike those that node or the system reports. */
 class ExchangeError extends Error {
   constructor(readonly failure: Failure) {
     super(failure.message);

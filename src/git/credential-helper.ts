@@ -119,7 +119,7 @@ while :; do
 done
 `;
 
-/** A pattern of `case` that matches the text in any mixture of cases; without other programs a shell has no other way. */
+/** A `case` pattern that matches the text in upper, lower or mixed case; without other programs, a shell has no other way. */
 function matchAnyCase(text: string): string {
   return text.replace(/[a-z]/gi, (letter) => `[${letter.toUpperCase()}${letter.toLowerCase()}]`);
 }

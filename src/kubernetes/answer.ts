@@ -1,14 +1,14 @@
-/** An answer of the API server: its type, what came of a write, and the sentence for a refusal. */
+/** An answer of the API server: its type, the outcome of a write, and the sentence for a refusal. */
 import { ProductError } from '../errors.js';
 import { isObject } from '../values/json.js';
 
 export interface ApiAnswer {
   readonly status: number;
-  /** The parsed JSON, or undefined where it is none. */
+  /** The parsed JSON, or undefined where the body is not JSON. */
   readonly body: unknown;
 }
 
-/** What came of a write; `lost`: someone else wrote first, and the object must be read again. */
+/** The outcome of a write; `lost`: someone else wrote first, and the object must be read again. */
 export type Written = 'written' | 'lost';
 
 /** For requests that are repeated every few seconds. */
@@ -28,7 +28,7 @@ export function readMessage({ body }: Pick<ApiAnswer, 'body'>): string {
   return isObject(body) && typeof body.message === 'string' ? body.message : '';
 }
 
-/** The error for an answer that is no success. */
+/** The error for an answer that is not a success. */
 export function createRefusal(answer: ApiAnswer, verb: string, object: string): ProductError {
   const message = readMessage(answer);
   const reason = message === '' ? '' : `: ${message}`;

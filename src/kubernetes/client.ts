@@ -8,7 +8,7 @@ import { requestAnswer } from './request.js';
 import { createTransport, type RequestBody } from './transport.js';
 import { watchEvents, type WatchOptions } from './watch.js';
 
-/** Paths carry their query. All methods reject with a ProductError `kubernetes-api` where no whole answer came. */
+/** Paths include their query. All methods reject with a ProductError `kubernetes-api` where no whole answer came. */
 export interface KubernetesApi {
   get(path: string, timeoutMs: number): Promise<ApiAnswer>;
   post(path: string, body: object, timeoutMs: number): Promise<ApiAnswer>;
@@ -19,7 +19,7 @@ export interface KubernetesApi {
   watch(path: string, options: WatchOptions): Promise<number>;
 }
 
-/** What single objects are read and written with. */
+/** The methods that read and write single objects. */
 export type ObjectsApi = Pick<KubernetesApi, 'get' | 'put' | 'patch'>;
 
 /** @returns the API and `close`, which closes its connections. */

@@ -23,7 +23,7 @@ export function connectByKubeconfig(path: string): Connection {
     authorize: async () => {
       const options: RequestOptions = { headers: {} };
       await config.applyToHTTPSOptions(options);
-      // client-node makes an agent for each request. Only that of a proxy is needed; others cost a handshake each.
+      // client-node makes an agent for each request. Only a proxy needs one; with any other, each request costs a handshake.
       if (cluster.proxyUrl === undefined) delete options.agent;
       return options;
     },

@@ -7,7 +7,7 @@ export interface RequestOptions {
   readonly method: Method;
   readonly path: string;
   readonly body?: RequestBody;
-  /** For all of it, a second attempt included. */
+  /** For the whole request, including a second attempt. */
   readonly timeoutMs: number;
 }
 
@@ -29,12 +29,12 @@ export async function requestAnswer(transport: Transport, options: RequestOption
   };
   const deadline = startDeadline(timeoutMs, (error) => request?.destroy(error));
   const answer = attempt().catch((error: unknown) => {
-    // The server closed a kept connection just as it was used: a new one will do.
+    // The server closed an idle connection just as it was reused: try a new one.
     const isStale = request?.reusedSocket === true && (error as NodeJS.ErrnoException).code === 'ECONNRESET';
     if (isStale && method === 'GET') return attempt();
     throw error;
   });
-  // After the deadline nothing waits for it.
+  // After the deadline nothing awaits it, and a rejection would end the process.
   answer.catch(() => undefined);
   try {
     return await Promise.race([answer, deadline.passed]);
@@ -64,7 +64,7 @@ function startDeadline(timeoutMs: number, onPassed: (error: Error) => void): Dea
       reject(error);
       onPassed(error);
     };
-    // An answer that has come but was not read yet, as the thread was busy, is not late.
+    // An answer that has arrived, but is unread because the thread was busy, is not late.
     timer = setTimeout(() => setImmediate(giveUp), timeoutMs);
   });
   const cancel = (): void => {

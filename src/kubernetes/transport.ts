@@ -1,4 +1,4 @@
-/** Sends requests to the API server: with its credentials, over connections that are kept. */
+/** Sends requests to the API server: with its credentials, over connections that are kept open. */
 import * as http from 'node:http';
 import * as https from 'node:https';
 import { describeError, ProductError } from '../errors.js';
@@ -18,7 +18,7 @@ export interface TransportRequest {
   /** With its query. */
   readonly path: string;
   readonly body?: RequestBody | undefined;
-  /** Called before anything is sent: by the request it can be given up. */
+  /** Called before anything is sent; who has the request can abort it. */
   readonly onRequest: (request: http.ClientRequest) => void;
 }
 

@@ -8,7 +8,7 @@ export interface WatchOptions {
   readonly signal: AbortSignal;
   /** Until the head of the response. */
   readonly connectMs: number;
-  /** A connection that brings nothing for this long counts as dead. */
+  /** A connection that is silent for this long counts as dead. */
   readonly idleMs: number;
   /** Throws to end the watch. */
   readonly onEvent: (event: unknown) => void;
@@ -18,7 +18,7 @@ export interface WatchOptions {
 const MAX_EVENT_CHARACTERS = 8 * 1024 * 1024;
 
 /**
- * Resolves with the status once the server ends the response; of one other than 200 nothing is read.
+ * Resolves with the status once the server ends the response; with a status other than 200 nothing is read.
  * @throws ProductError `kubernetes-api` where the connection breaks, is idle or is given up.
  */
 export async function watchEvents(transport: Transport, path: string, options: WatchOptions): Promise<number> {

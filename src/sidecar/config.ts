@@ -41,7 +41,7 @@ export interface SidecarConfig {
   readonly proxy: Proxy | undefined;
 }
 
-/** Authorities beside node's own. */
+/** Certificate authorities in addition to node's own. */
 export type ExtraCa = { readonly kind: 'pem'; readonly pem: string } | { readonly kind: 'file'; readonly path: string };
 
 /** @throws ConfigurationError with all that is wrong. */

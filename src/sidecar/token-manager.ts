@@ -37,7 +37,7 @@ export interface TokenManager {
   readonly hasStarted: () => boolean;
   /** What is known at this moment. */
   readonly describe: () => Snapshot;
-  /** Exchanges that gave a token, and those that did not by class. */
+  /** Exchanges that gave a token, and failed ones by class. */
   readonly countExchanges: () => Pick<TokenState, 'successes' | 'failures'>;
   /** The document of `status.json`. */
   readonly formatStatus: () => string;

@@ -17,7 +17,7 @@ export interface TokenState {
   readonly expired: Instant | undefined;
   readonly failure: RecordedFailure | undefined;
   readonly failuresInRow: number;
-  /** When the first of the failures in a row came that are all of the last one's class. */
+  /** Start of the series of failures that all have the class of the last one. */
   readonly sameClassSince: Milliseconds | undefined;
   readonly isAsking: boolean;
   /** After a failure: when to ask again, by the clock that does not jump. */

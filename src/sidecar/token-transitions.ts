@@ -1,4 +1,4 @@
-/** How events change what is known of a token, and what has to be done then. Moments and chances come with the events. PURE. */
+/** How events change what is known of a token, and what has to be done then. Times and random numbers come with the events. PURE. */
 import { judgeRepetition, type TokenAnswer } from '../entra/answer.js';
 import { type Failure, mayResolveByWaiting } from '../entra/failure.js';
 import { choosePause } from '../entra/schedule.js';

@@ -10,7 +10,7 @@ const ADVICE = 'write each from -----BEGIN CERTIFICATE----- to -----END CERTIFIC
  * signatures are checked.
  */
 export const readCertificates: Reader<string> = (text) => {
-  // It is copied into pods, and is no secret there.
+  // The value is copied into pods, where a key would no longer be secret.
   if (text.includes('PRIVATE KEY-----')) return { problem: 'contains a private key; remove it', hidden: true };
   const [, ...blocks] = `\n${text}`.split(BLOCK_START);
   if (blocks.length === 0) return { problem: `holds no PEM certificate; ${ADVICE}`, hidden: true };

@@ -30,7 +30,7 @@ export function readWhole(least: number, most: number, what: string): Reader<num
   };
 }
 
-/** A word with a meaning of its own, or what the reader accepts. */
+/** One special word, or what the reader accepts. */
 export function readOr<T, U>(word: string, meaning: U, reader: Reader<T>): Reader<T | U> {
   return (text) => {
     if (text === word) return { value: meaning };

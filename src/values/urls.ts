@@ -1,7 +1,7 @@
-/** Addresses of servers: https origins and proxies, each judged in one way wherever it is written. PURE. */
+/** Addresses of servers: https origins and proxies, each read in the same way wherever it is written. PURE. */
 import type { Reader } from './readers.js';
 
-/** Of a proxy that is asked for tunnels with CONNECT. */
+/** A proxy that opens tunnels with CONNECT. */
 export interface Proxy {
   /** A name or an address; IPv6 without brackets. */
   readonly host: string;

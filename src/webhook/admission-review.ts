@@ -29,7 +29,7 @@ export type Decoded =
   | { readonly kind: 'not-a-pod-creation'; readonly uid: string; readonly message: string }
   /** A review that can be answered, but holds no pod or namespace. */
   | { readonly kind: 'incomplete'; readonly uid: string; readonly message: string }
-  /** Not a review, so that no review can answer it. */
+  /** Not a review, so no review can answer it. */
   | { readonly kind: 'unreadable'; readonly message: string };
 
 /** The result of a request: the label `outcome` of metrics and a field of logs. */

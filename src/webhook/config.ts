@@ -22,7 +22,7 @@ import { keepText, readChoice, readList, readWhole } from '../values/readers.js'
 import { readOrigin, readProxy } from '../values/urls.js';
 
 export interface WebhookConfig {
-  /** 0: a free one, which the log names. */
+  /** 0 means any free port; the log names it. */
   readonly listenPort: number;
   /** As `listenPort`. */
   readonly healthPort: number;

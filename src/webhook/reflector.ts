@@ -215,7 +215,7 @@ function describeStatus(status: number, body?: unknown): string {
   return `${status}${message === '' ? '' : `: ${message}`}${HINTS[status] ?? ''}`;
 }
 
-/** A call, as the compiler takes the state before an `await` for the state after it. */
+/** A function, because the compiler assumes that an `await` does not change what was read before it. */
 function isAborted(signal: AbortSignal): boolean {
   return signal.aborted;
 }

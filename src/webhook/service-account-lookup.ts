@@ -85,7 +85,7 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<ServiceAccountLookup>((resolve) => {
         const cause = `the Kubernetes API server did not answer within ${budgetMs / 1000} s`;
-        // An answer that has arrived, but was not read since other pods kept the thread busy, is not late.
+        // An answer that has arrived, but is unread because other pods kept the thread busy, is not late.
         timer = setTimeout(() => setImmediate(() => resolve(unavailable(cause))), budgetMs);
       });
       const lookup = await Promise.race([shareRead(namespace, name), late]);

@@ -1,4 +1,4 @@
-/** A strict stand-in for the API server with the two objects of managed certificates, as one API server of several sees them. */
+/** A strict emulator of the API server with the two objects of managed certificates, as one API server of several sees them. */
 import type { ApiAnswer } from '../../src/kubernetes/answer.js';
 import type { ObjectsApi } from '../../src/kubernetes/client.js';
 import { ROTATE_ANNOTATION, WEBHOOK_ENTRY, WEBHOOK_NAME } from '../../src/names.js';

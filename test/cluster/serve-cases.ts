@@ -39,7 +39,7 @@ export async function serveCases(t: Test, { api, azure }: Cluster): Promise<void
     t.pass(`${kind}: clone in an init container and in the app, push, LFS, two organizations, SSH rewritten`);
   }
   const ended = await waitForEnd(api, NAMESPACE, 'bare');
-  t.equal(ended.phase, 'Succeeded', 'the sidecar does not keep a pod whose app has ended');
+  t.equal(ended.phase, 'Succeeded', 'the sidecar does not keep a pod running after its app');
   const isComplete = async (): Promise<boolean> => {
     const job = (await api.get(`/apis/batch/v1/namespaces/${NAMESPACE}/jobs/job`)) as {
       status: { succeeded?: number };

@@ -68,7 +68,7 @@ void t.test('the demo checks everything, and leaves nothing behind', async (t) =
   t.strictSame(left, []);
 });
 
-void t.test('interrupted, it ends with 1 and leaves nothing behind', async (t) => {
+void t.test('when interrupted, it ends with 1 and leaves nothing behind', async (t) => {
   let interrupted = false;
   const { code, output, left } = await runDemo(t, {}, (soFar, interrupt) => {
     if (interrupted || !soFar.includes('the volumes are created')) return;
@@ -80,7 +80,7 @@ void t.test('interrupted, it ends with 1 and leaves nothing behind', async (t) =
   t.strictSame(left, []);
 });
 
-void t.test('without git it says so', async (t) => {
+void t.test('without git it says that git is missing', async (t) => {
   const { code, output, left } = await runDemo(t, { PATH: '/nonexistent' });
   t.equal(code, 1);
   t.match(output, /FAILED .*\n +git is not installed, or not found in PATH; install git 2\.32 or later\n/);

@@ -29,7 +29,7 @@ const TOKENS: Readonly<Record<string, AccessToken>> = {
   good: { clientId: 'writer', tenantId: TENANT, expiresAtMs: addMs(now, 3_600_000) },
   reading: { clientId: 'reader', tenantId: TENANT, expiresAtMs: addMs(now, 3_600_000) },
   expired: { clientId: 'writer', tenantId: TENANT, expiresAtMs: addMs(now, -1) },
-  foreign: { clientId: 'writer', tenantId: 'another tenant', expiresAtMs: addMs(now, 3_600_000) },
+  elsewhere: { clientId: 'writer', tenantId: 'another tenant', expiresAtMs: addMs(now, 3_600_000) },
   stranger: { clientId: 'stranger', tenantId: TENANT, expiresAtMs: addMs(now, 3_600_000) },
 };
 const directory = mkdtempSync(join(realpathSync(tmpdir()), 'ado-git-emulators-'));
@@ -80,7 +80,7 @@ const API = 'https://dev.azure.com/contoso/payments/_git/api';
 const FETCH = '/info/refs?service=git-upload-pack';
 const PUSH = '/info/refs?service=git-receive-pack';
 
-void t.test('what Azure DevOps answers to whom', async (t) => {
+void t.test('what Azure DevOps answers, and to whom', async (t) => {
   const good = basic('anything', 'good');
   const cases: [string, string, string | undefined, number, RegExp][] = [
     ['anonymous', API + FETCH, undefined, 401, /^TF400813/],
@@ -90,7 +90,7 @@ void t.test('what Azure DevOps answers to whom', async (t) => {
     ['another scheme', API + FETCH, 'Negotiate good', 401, /^TF400813/],
     ['a token that was never issued', API + FETCH, basic('x', 'bad'), 401, /^TF400813/],
     ['an expired token', API + FETCH, basic('x', 'expired'), 401, /^TF400813/],
-    ['a token of another tenant', API + FETCH, basic('x', 'foreign'), 401, /^TF400813/],
+    ['a token of another tenant', API + FETCH, basic('x', 'elsewhere'), 401, /^TF400813/],
     ['no member', API + FETCH, basic('x', 'stranger'), 404, /^TF401019/],
     [
       'a member of another organization',
@@ -116,7 +116,7 @@ void t.test('what Azure DevOps answers to whom', async (t) => {
       200,
       /upload/,
     ],
-    ['an unknown organization', `https://dev.azure.com/nobody/x/_git/x${FETCH}`, good, 404, /organization/],
+    ['an unknown organization', `https://dev.azure.com/unknown/x/_git/x${FETCH}`, good, 404, /organization/],
     ['a path that is none', 'https://dev.azure.com/contoso/%zz', good, 404, /page/],
     ['nothing', 'https://dev.azure.com/', undefined, 404, /organization|page/],
     ['REST', 'https://dev.azure.com/contoso/_apis/git/repositories', 'Bearer good', 200, /"count":4/],
@@ -177,7 +177,7 @@ void t.test('LFS', async (t) => {
   t.equal((await ask(`${lfs}/objects/${absent}`, { as: 'Bearer good' })).status, 404);
 });
 
-void t.test('the proxy leads to what it knows, refuses the rest, and remembers', async (t) => {
+void t.test('the proxy connects to the hosts it knows, refuses the rest, and records all', async (t) => {
   const proxy = await startConnectProxy((host, port) =>
     host === 'dev.azure.com' && port === 443 ? azureDevOps.port : undefined,
   );

@@ -140,7 +140,7 @@ void t.test('each row of the AADSTS table', (t) => {
   t.end();
 });
 
-void t.test('answers that are no refusal of the table', (t) => {
+void t.test('answers that are not a refusal of the table', (t) => {
   const cases: [string, number, string | undefined, Partial<Failure>][] = [
     ['', 500, undefined, { class: 'transient', code: 'http-500' }],
     ['<html>', 502, '7', { class: 'transient', code: 'http-502', retryAfterSeconds: 7 }],

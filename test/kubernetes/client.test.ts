@@ -171,7 +171,7 @@ void t.test('a watch ends with the status of a refusal, and with an error in all
   await t.rejects(api.watch('/open', { ...WATCH, signal: stop.signal, onEvent }), { message: /: given up$/ });
 });
 
-void t.test('what came of a write', (t) => {
+void t.test('the outcome of a write', (t) => {
   const object = 'the Secret apps/tls';
   t.equal(judgeWrite({ status: 200, body: {} }, 'update', object), 'written');
   t.equal(judgeWrite({ status: 201, body: {} }, 'update', object), 'written');

@@ -24,7 +24,7 @@ void t.test('a pod reads its token again once a minute', async (t) => {
   t.match(await connection.authorize(), { headers: { authorization: 'Bearer second' } });
 });
 
-void t.test('an IPv6 address stands in brackets', async (t) => {
+void t.test('an IPv6 address is put in brackets', async (t) => {
   const directory = t.testdir({ token: 'a', 'ca.crt': 'b' });
   const pod = { ...POD, serviceHost: 'fd00::1', servicePort: '6443' };
   t.equal((await connectInPod(pod, () => START, directory)).server.href, 'https://[fd00::1]:6443/');

@@ -347,7 +347,7 @@ void t.test('without a port it listens on a socket, and the exec probe asks ther
   t.equal((await ask({ socketPath }, '/status', { host: 'localhost' })).status, 200);
 });
 
-void t.test('each problem of its own is one clear line', async (t) => {
+void t.test('each problem that ends the sidecar is one clear line', async (t) => {
   const fixture = await createSidecarFixture(t);
   const port = String(await findFreePort());
   const wrong = fixture.start({

@@ -82,7 +82,7 @@ function find<K extends Effect['kind']>(effects: readonly Effect[], kind: K): (E
   return effects.find((effect): effect is Effect & { kind: K } => effect.kind === kind);
 }
 
-/** The test's own book of what happened. */
+/** The test's own record of what happened. */
 interface Book {
   /** Ends of all tokens by both clocks. */
   readonly ends: Map<string, Instant>;

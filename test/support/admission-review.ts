@@ -1,4 +1,4 @@
-/** Pods and the AdmissionReviews round them: `createPod` and `createReview` for what is sent, `readResponse` for the answer. */
+/** Pods and the AdmissionReviews around them: `createPod` and `createReview` for what is sent, `readResponse` for the answer. */
 import { Buffer } from 'node:buffer';
 import type { Operation } from '../../src/inject/index.js';
 import { USE_LABEL } from '../../src/names.js';
@@ -45,7 +45,7 @@ export interface ReviewResponse {
   readonly auditAnnotations?: Readonly<Record<string, string>>;
 }
 
-/** The response in an AdmissionReview, its patch decoded; throws where it is none, or patch and patch type disagree. */
+/** The response in an AdmissionReview, its patch decoded; throws where there is none, or patch and patch type disagree. */
 export function readResponse(text: string): ReviewResponse {
   const { apiVersion, kind, response } = JSON.parse(text) as {
     apiVersion: string;

@@ -30,7 +30,7 @@ export function refusal(aadsts: number, status = 401, error = 'invalid_client'):
   });
 }
 
-/** The failure that an answer comes to; throws where it gave a token. */
+/** The failure that an answer means; throws where it gave a token. */
 export function fail(body: string, status = 401, retryAfter?: string): Failure {
   const answer = parseAnswer({ status, body, retryAfter }, CONTEXT, NOW);
   if (answer.kind !== 'failure') throw new Error('it gave a token');

@@ -235,7 +235,7 @@ void t.test('reviews of something else', async (t) => {
   }
 });
 
-void t.test('requests that are none of a review', async (t) => {
+void t.test('requests that are not a review', async (t) => {
   const { send, port, review, metrics, app } = await startServer(t);
   const agent = new https.Agent({ keepAlive: true, maxSockets: 1 });
   t.teardown(() => agent.destroy());

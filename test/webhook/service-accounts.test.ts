@@ -96,7 +96,7 @@ void t.test('a list in pages, then a watch', async (t) => {
   t.same(restarts, []);
 });
 
-void t.test('a watch that breaks is taken up where it was', async (t) => {
+void t.test('a watch that breaks continues where it was', async (t) => {
   const { server, api } = await startApi(t);
   server.put('apps', 'builder', IDENTITY);
   const { cache, restarts, syncs } = await startReflector(t, server, api);
@@ -152,7 +152,7 @@ void t.test('a watch that fails again and again leads to another list', async (t
   t.ok(restarts.filter((cause) => cause === 'failed').length >= 5, 'not at the first failure');
 });
 
-void t.test('an API server that is away costs nothing but pauses', async (t) => {
+void t.test('while the API server is away, there are only pauses', async (t) => {
   const { server, api } = await startApi(t);
   server.put('apps', 'builder', IDENTITY);
   const { cache, pauses, syncs } = await startReflector(t, server, api);
@@ -208,7 +208,7 @@ void t.test('a live read is bounded, and so are many', async (t) => {
   const answers = await Promise.all(names.map((name) => accounts.readLive('apps', name)));
   for (const answer of answers)
     t.match(answer, { state: 'unavailable', cause: /within 0\.(0\d*|1[0-4]\d*|15) s|under way/ });
-  t.ok(server.requests.length <= 16, 'only so many reads are under way');
+  t.ok(server.requests.length <= 16, 'no more reads are under way than the limit');
 
   server.recover();
   server.put('apps', 'builder', IDENTITY);

@@ -1,6 +1,6 @@
 /**
- * A strict emulator of Azure DevOps: real repositories under its URLs. It refuses with the real answers requests without a
- * token, with an expired one or one of another tenant, of identities that are not members or may only read, and too many.
+ * A strict emulator of Azure DevOps: real repositories under its URLs. With the real answers, it refuses requests without
+ * a valid token of the organization's tenant, of identities that are not members or may only read, and too many.
  */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';

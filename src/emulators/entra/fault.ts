@@ -16,7 +16,7 @@ export type EntraFault =
   | { readonly kind: 'empty' }
   /** Status 200 with 10 MB. */
   | { readonly kind: 'huge' }
-  /** Status 200, then a byte each 100 ms without an end. */
+  /** Status 200, then one byte every 100 ms, endlessly. */
   | { readonly kind: 'slow' }
   /** The request is read and never answered. */
   | { readonly kind: 'hang' }

@@ -33,7 +33,7 @@ export interface ApiServerEmulator {
   readonly setCaBundle: (caBundle: string) => void;
   /** Sends a bookmark to the watchers that asked for bookmarks. */
   readonly bookmark: () => void;
-  /** Deletes the history: next pages and watches, running or new, from before get 410. */
+  /** Deletes the history: further pages and watches, running or new, that began before get 410. */
   readonly compact: () => void;
   /** Cuts the connections of all watchers. */
   readonly cutWatches: () => void;

@@ -172,7 +172,7 @@ function findCommand({ sidecarProgram }: KubeletOptions, { command = [] }: Injec
 function createEnvironment({ pod, directory, imageEnv }: KubeletOptions, name: string): Record<string, string> {
   const container = findContainer(pod, name);
   const coversSystem = listMounts(container).some(({ mountPath }) => mountPath === SYSTEM_GITCONFIG);
-  // To mount over /etc/gitconfig needs a mount namespace; a variable names the file instead.
+  // Mounting over /etc/gitconfig needs a mount namespace; a variable names the file instead.
   const system = coversSystem ? join(CONFIG_DIRECTORY, CONFIG_FILE.gitconfig) : SYSTEM_GITCONFIG;
   return {
     HOME: join(directory, '/home'),

@@ -1,4 +1,4 @@
-/** Lists in pages: all pages are of the moment of the first one, and a token leads from one page to the next. */
+/** Lists in pages: all pages show the moment of the first one, and a token leads from one page to the next. */
 import { randomUUID } from 'node:crypto';
 import { StatusError } from './status-error.js';
 
@@ -15,7 +15,7 @@ export function createListPages() {
      * @param takeSnapshot called for a first page.
      * @param limit 0 for all.
      * @param token `continue` of the page before, or empty.
-     * @throws StatusError 410, where the token's snapshot is no longer there.
+     * @throws StatusError 410, where the token's snapshot no longer exists.
      */
     read: (takeSnapshot: () => Snapshot, limit: number, token: string): object => {
       const [id = '', from = '0'] = token.split(' ');

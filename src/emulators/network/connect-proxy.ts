@@ -1,5 +1,5 @@
 /**
- * An HTTP proxy that connects real host names with the emulators: it routes `CONNECT` tunnels and plain `http://` requests
+ * An HTTP proxy that connects real host names to the emulators: it routes `CONNECT` tunnels and plain `http://` requests
  * for certain hosts to loopback ports, and refuses all others.
  */
 import { createServer, type IncomingMessage, request as httpRequest, type ServerResponse } from 'node:http';
