@@ -1,4 +1,5 @@
 /** The projected service account token, as far as its holder needs to read it. PURE. */
+import { VOLUME } from '../names.js';
 import { type EpochMs, epochMs, type EpochSeconds, formatTime, toEpochMs, toEpochSeconds } from '../time.js';
 import { isObject } from '../values/json.js';
 import { createLocalFailure, type Failure, toOneLine } from './failure.js';
@@ -44,7 +45,7 @@ function refuse(reason: string, message: string): AssertionReading {
 export function refuseTokenFile(file: string, reason: string, what: string): AssertionReading {
   return refuse(
     reason,
-    `The token file ${file} ${what}. The kubelet writes the service account token there: check the pod's volume ado-git-token and the pod's events.`,
+    `The token file ${file} ${what}. The kubelet writes the service account token there: check the pod's volume ${VOLUME.token} and the pod's events.`,
   );
 }
 

@@ -4,6 +4,7 @@ import { request as requestSecure } from 'node:https';
 import type { Socket } from 'node:net';
 import { connect as connectSecure, type SecureContext } from 'node:tls';
 import { describeError } from '../errors.js';
+import { SIDECAR_ENV } from '../names.js';
 import type { RawAnswer } from './answer.js';
 import { CHECK_THE_WAY, createLocalFailure, type Failure } from './failure.js';
 import type { TokenRequest } from './request.js';
@@ -15,6 +16,8 @@ export interface Transport {
   readonly proxy: { readonly host: string; readonly port: number } | undefined;
   /** With additional authorities; without it, node's own. */
   readonly secureContext: SecureContext | undefined;
+  /** Ends the exchange when it is aborted, so that a program that stops does not wait for Entra. */
+  readonly signal: AbortSignal;
 }
 
 export type Exchanged =
@@ -26,7 +29,7 @@ interface Closable {
 }
 
 const CHECK_FIREWALLS = 'Check that firewalls and network policies let the pod reach it.';
-const CHECK_NAMES = "Check the cluster's DNS and ADO_GIT_AUTHORITY_HOST (chart value azure.authorityHost).";
+const CHECK_NAMES = `Check the cluster's DNS and ${SIDECAR_ENV.authorityHost} (chart value azure.authorityHost).`;
 
 /** Answers are a few kilobytes; more than this is not Entra. */
 const MAX_BODY_BYTES = 256 * 1024;
@@ -50,6 +53,9 @@ export async function exchange(request: TokenRequest, transport: Transport): Pro
     const message = `${url.origin} did not answer within ${transport.timeoutMs / 1000} s${nameRoute(transport)}. ${CHECK_FIREWALLS}`;
     abandon(new ExchangeError(createLocalFailure('transport', 'timeout', message)));
   }, transport.timeoutMs);
+  const stop = (): void => abandon(new ExchangeError(createLocalFailure('transport', 'stopped', 'The program stops.')));
+  transport.signal.addEventListener('abort', stop);
+  if (transport.signal.aborted) stop();
   try {
     return { kind: 'answer', answer: await Promise.race([send(url, request, transport, open), abandoned]) };
   } catch (error) {
@@ -59,6 +65,7 @@ export async function exchange(request: TokenRequest, transport: Transport): Pro
     };
   } finally {
     clearTimeout(timer);
+    transport.signal.removeEventListener('abort', stop);
     // Nothing reads what is still open, and its late errors don't matter.
     for (const stream of open) stream.destroy(new Error('abandoned'));
   }

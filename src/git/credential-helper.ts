@@ -1,5 +1,12 @@
 /** The credential helper: a script for any POSIX shell, which needs `sleep` beside it and nothing else. PURE. */
-import { FIRST_TOKEN_WAIT_SECONDS, PRODUCT, SIDECAR_CONTAINER, STATE_DIRECTORY, STATE_FILE } from '../names.js';
+import {
+  ANNOTATION,
+  FIRST_TOKEN_WAIT_SECONDS,
+  PRODUCT,
+  SIDECAR_CONTAINER,
+  STATE_DIRECTORY,
+  STATE_FILE,
+} from '../names.js';
 
 /**
  * The script. It gives credentials only over `https`, only to the served hosts and, where organizations are named, only
@@ -62,7 +69,7 @@ function renderOrganizationLimit(organizations: readonly string[]): string {
 esac
 case $organization in
   ${organizations.map(matchAnyCase).join('|')}) ;;
-  *) refuse 'this pod gives credentials for these organizations only: ${organizations.join(', ')} (annotation ado-git.workload.identity/organizations)' ;;
+  *) refuse 'this pod gives credentials for these organizations only: ${organizations.join(', ')} (annotation ${ANNOTATION.organizations})' ;;
 esac
 `;
 }

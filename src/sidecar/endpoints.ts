@@ -3,7 +3,7 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import { describeError, ProductError } from '../errors.js';
-import { NO_PORT, SIDECAR_ENV, STATE_FILE } from '../names.js';
+import { ANNOTATION, NO_PORT, SIDECAR_ENV, STATE_FILE } from '../names.js';
 import type { SidecarConfig } from './config.js';
 import { formatMetrics } from './metrics.js';
 import type { TokenManager } from './token-manager.js';
@@ -130,7 +130,7 @@ function describeListenError(error: unknown, address: ReturnType<typeof locate>)
   if ('socketPath' in address) return `The socket ${address.socketPath} can't be listened on: ${describeError(error)}.`;
   const isTaken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
   const cause = isTaken ? 'another process of the pod uses it' : describeError(error);
-  return `Port ${address.port} (${SIDECAR_ENV.port}) can't be listened on: ${cause}. Choose another with the annotation ado-git.workload.identity/port.`;
+  return `Port ${address.port} (${SIDECAR_ENV.port}) can't be listened on: ${cause}. Choose another with the annotation ${ANNOTATION.port}.`;
 }
 
 async function listenOn(

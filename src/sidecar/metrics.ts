@@ -1,7 +1,7 @@
 /** The sidecar's metrics in Prometheus' text format; no label names an identity. */
 import type { EpochMs } from '../time.js';
 import { VERSION } from '../version.js';
-import type { Snapshot } from './status.js';
+import type { Snapshot } from './message-for-git.js';
 import type { TokenManager } from './token-manager.js';
 
 /** What the metrics need to know of the token manager. */

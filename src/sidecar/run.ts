@@ -43,7 +43,7 @@ async function serve({ writeLog, stop }: SidecarProcess, config: SidecarConfig):
     config,
     version: VERSION,
     directory: openStateDirectory(config.directory),
-    ask: createTokenSource(config, log, now),
+    ask: createTokenSource({ config, log, now, signal: stop }),
     clock,
     random: Math.random,
     log,

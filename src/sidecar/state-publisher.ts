@@ -6,15 +6,9 @@ import type { Identity } from '../entra/identity.js';
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
 import { credentialFileName, STATE_FILE } from '../names.js';
+import { type DerivedState, deriveState, formatHelperState, type Snapshot } from './message-for-git.js';
 import { type Credential, formatCredential, type StateDirectory } from './state-directory.js';
-import {
-  type DerivedState,
-  deriveState,
-  formatHelperState,
-  formatStatus,
-  type Program,
-  type Snapshot,
-} from './status.js';
+import { formatStatus, type Program } from './status-document.js';
 
 export interface StatePublisherOptions {
   readonly identity: Identity;

@@ -6,6 +6,7 @@ import { exchange, type Exchanged } from '../entra/exchange.js';
 import { buildTokenRequest, type TokenRequest } from '../entra/request.js';
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
+import { SIDECAR_ENV } from '../names.js';
 import type { EpochMs, Now } from '../time.js';
 import { readCertificates } from '../values/certificates.js';
 import type { ExtraCa, SidecarConfig } from './config.js';
@@ -17,10 +18,18 @@ const EXCHANGE_TIMEOUT_MS = 15_000;
 /** Asks once. Every problem is a failure in the answer; nothing is thrown. */
 export type TokenSource = () => Promise<Answer>;
 
-export function createTokenSource(config: SidecarConfig, log: Logger, now: Now): TokenSource {
+export interface TokenSourceOptions {
+  readonly config: SidecarConfig;
+  readonly log: Logger;
+  readonly now: Now;
+  /** Ends an exchange under way. */
+  readonly signal: AbortSignal;
+}
+
+export function createTokenSource({ config, log, now, signal }: TokenSourceOptions): TokenSource {
   const findExtraTrust = followExtraCa(config.extraCa, log);
   const send = async (request: TokenRequest, secureContext: SecureContext | undefined): Promise<Exchanged> =>
-    await exchange(request, { timeoutMs: EXCHANGE_TIMEOUT_MS, proxy: config.proxy, secureContext });
+    await exchange(request, { timeoutMs: EXCHANGE_TIMEOUT_MS, proxy: config.proxy, secureContext, signal });
   return async () => {
     const reading = readProjectedToken(config.tokenFile, now());
     if (reading.kind === 'failure') return reading;
@@ -63,8 +72,8 @@ function followExtraCa(extraCa: ExtraCa | undefined, log: Logger): () => SecureC
     if ((pem ?? problem) === known) return context;
     known = pem ?? problem;
     context = pem === undefined ? undefined : createSecureContext({ ca: pem });
-    if (pem === undefined) log.warn(`the extra authorities of ADO_GIT_EXTRA_CA are ignored: ${problem}`);
-    else log.info('the extra authorities of ADO_GIT_EXTRA_CA are trusted', { file: extraCa.path });
+    if (pem === undefined) log.warn(`the extra authorities of ${SIDECAR_ENV.extraCa} are ignored: ${problem}`);
+    else log.info(`the extra authorities of ${SIDECAR_ENV.extraCa} are trusted`, { file: extraCa.path });
     return context;
   };
 }

@@ -3,7 +3,7 @@ import type { FailureClass } from '../entra/failure.js';
 import type { Identity } from '../entra/identity.js';
 import { FIRST_TOKEN_WAIT_SECONDS, type Startup } from '../names.js';
 import type { EpochMs, Milliseconds } from '../time.js';
-import type { RecordedFailure, Snapshot } from './status.js';
+import type { RecordedFailure, Snapshot } from './message-for-git.js';
 import { type Instant, measureTimeLeftMs, type Token } from './token.js';
 
 export interface TokenState {

@@ -12,12 +12,14 @@ import {
   CLIENT,
   createSidecarFixture,
   CREDENTIAL_FILE,
+  SIDECAR,
   type Sidecar,
+  SIDECAR_COMMAND,
   type SidecarFixture,
   SUBJECT,
   TENANT,
 } from '../support/sidecar-fixture.js';
-import { findFreePort, waitUntil } from '../support/wait.js';
+import { findFreePort, waitUntil, withDeadline } from '../support/wait.js';
 
 // Each test has a fixture of its own, and waits most of the time.
 t.jobs = 2;
@@ -89,6 +91,18 @@ void t.test('a token is fetched, published and served; nothing gives it away', a
 
   t.equal(await sidecar.kill('SIGTERM'), 0, 'SIGTERM ends it at once');
   t.ok(isReady(fixture) && readToken(fixture) === token, 'the token stays for containers that run on');
+});
+
+void t.test('it stops at once, also while Entra keeps it waiting', async (t) => {
+  const fixture = await createSidecarFixture(t);
+  fixture.entra.injectFault({ kind: 'hang' });
+  for (const program of [SIDECAR, SIDECAR_COMMAND]) {
+    const requests = fixture.entra.requests.length;
+    const sidecar = fixture.start({ ADO_GIT_PORT: '0' }, [], program);
+    await waitUntil('a request to Entra', () => fixture.entra.requests.length > requests);
+    // An exchange that nothing ends takes 15 s.
+    t.equal(await withDeadline('the end after SIGTERM', sidecar.kill('SIGTERM'), { withinSeconds: 10 }), 0);
+  }
 });
 
 /** A life that an exchange on a busy machine still fits in, and that a test can wait for. */

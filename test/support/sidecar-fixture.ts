@@ -24,7 +24,9 @@ export const TENANT = '99999999-8888-7777-6666-555555555555';
 const ISSUER = 'https://issuer.example/cluster';
 export const SUBJECT = 'system:serviceaccount:shop:builder';
 export const CREDENTIAL_FILE = credentialFileName(CLIENT, TENANT);
-const SIDECAR = new URL('../../dist/sidecar.cjs', import.meta.url).pathname;
+export const SIDECAR = [new URL('../../dist/sidecar.cjs', import.meta.url).pathname];
+/** The same program as a command of the CLI. */
+export const SIDECAR_COMMAND = [new URL('../../dist/cli.cjs', import.meta.url).pathname, 'sidecar'];
 
 export interface SidecarFixture {
   readonly entra: EntraEmulator;
@@ -35,7 +37,11 @@ export interface SidecarFixture {
   readonly projectToken: (options?: { subject?: string; audience?: string; lifetimeSeconds?: number }) => Promise<void>;
   /** Environment of a sidecar that works. */
   readonly environment: (changes?: Readonly<Record<string, string | undefined>>) => NodeJS.ProcessEnv;
-  readonly start: (changes?: Readonly<Record<string, string | undefined>>, argv?: readonly string[]) => Sidecar;
+  readonly start: (
+    changes?: Readonly<Record<string, string | undefined>>,
+    argv?: readonly string[],
+    program?: readonly string[],
+  ) => Sidecar;
   /** Starts one on a free port. */
   readonly startOnPort: (changes?: Readonly<Record<string, string | undefined>>) => Promise<Sidecar>;
   /** The content of a file in the state directory; empty where there is none. */
@@ -115,9 +121,9 @@ export async function createSidecarFixture(t: Test, options: Partial<EntraOption
       ADO_GIT_EXTRA_CA: authority.certificatePem,
       ...changes,
     }),
-    start(changes = {}, argv = []) {
+    start(changes = {}, argv = [], program = SIDECAR) {
       const env = fixture.environment(changes);
-      const child = spawn(...plainNodeCommand(...SIDECAR_NODE_FLAGS, SIDECAR, ...argv), {
+      const child = spawn(...plainNodeCommand(...SIDECAR_NODE_FLAGS, ...program, ...argv), {
         env,
         stdio: ['ignore', 'pipe', 'pipe'],
       });

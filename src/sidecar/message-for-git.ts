@@ -1,7 +1,7 @@
-/** What the sidecar publishes: the helper's file in lines that sh reads, and the status for people. PURE. */
+/** What git has to do, and what it prints without a token; and how the credential helper reads it. PURE. */
 import { type Failure, mayResolveByWaiting, toOneLine } from '../entra/failure.js';
 import type { Identity } from '../entra/identity.js';
-import { FIRST_TOKEN_WAIT_SECONDS, type Mode, type Startup } from '../names.js';
+import { FIRST_TOKEN_WAIT_SECONDS } from '../names.js';
 import { type EpochMs, formatTime } from '../time.js';
 
 /** `pending`: git waits. `ready`: a valid token is in the file. `failed`: git ends at once with the message. */
@@ -53,44 +53,4 @@ export function deriveState(snapshot: Snapshot): DerivedState {
 export function formatHelperState({ state, message }: DerivedState, credentialFile: string): string {
   const file = state === 'ready' ? `file=${credentialFile}\n` : '';
   return `state=${state}\n${file}message=${toOneLine(message)}\n`;
-}
-
-export interface Program {
-  readonly version: string;
-  readonly mode: Mode;
-  readonly startup: Startup;
-  readonly organizations: readonly string[];
-  readonly startedAt: EpochMs;
-}
-
-/**
- * The document in `status.json`, which `/status` answers too. Its field names are public. Times are RFC 3339.
- * It holds ids, and never a token.
- */
-export function formatStatus(program: Program, snapshot: Snapshot): string {
-  const { identity, failure } = snapshot;
-  const status = {
-    ...program,
-    startedAt: formatTime(program.startedAt),
-    identities: [
-      {
-        ...identity,
-        ...deriveState(snapshot),
-        expiresAt: formatOptionalTime(snapshot.expiresAt),
-        renewAt: formatOptionalTime(snapshot.renewAt),
-        lastExchangeAt: formatOptionalTime(snapshot.lastExchangeAt),
-        error: failure === undefined ? null : formatFailure(failure),
-      },
-    ],
-  };
-  return `${JSON.stringify(status, null, 2)}\n`;
-}
-
-function formatFailure(failure: RecordedFailure): object {
-  const { code, class: kind, aadsts, message, detail, traceId, correlationId, at } = failure;
-  return { code, class: kind, aadsts, message, detail, traceId, correlationId, at: formatTime(at) };
-}
-
-function formatOptionalTime(moment: EpochMs | undefined): string | null {
-  return moment === undefined ? null : formatTime(moment);
 }
