@@ -18,6 +18,8 @@ import { readClientId, readTenantId } from '../values/entra-ids.js';
 import { readOrigin } from '../values/urls.js';
 import { VERSION } from '../version.js';
 import { parseFlags, readFlags } from './arguments.js';
+import { type DecodedFile, decodeFile } from './encoding.js';
+import { type FileObjects, indexObjects } from './file-objects.js';
 import type { CommandIo } from './io.js';
 import { findPodTemplates, type PodTemplate, prefixOperations, readField } from './pod-templates.js';
 import { editDocument, type FileDocument, readDocuments } from './yaml-file.js';
@@ -57,11 +59,15 @@ export async function runInject(argv: readonly string[], io: CommandIo): Promise
     image: { type: 'string' },
     'authority-host': { type: 'string' },
   });
-  const documents = await load('inject', values.file, io);
+  const file = await load('inject', values.file, io);
+  const namespace = values.namespace ?? 'default';
   const context: Context = {
     defaults: readDefaults(values),
-    namespace: values.namespace ?? 'default',
-    objects: documents.flatMap(({ value }) => listObjects(value)),
+    namespace,
+    objects: indexObjects(
+      file.documents.map(({ value }) => value),
+      namespace,
+    ),
   };
   let exitCode = 0;
   const edit = (template: PodTemplate): readonly Operation[] => {
@@ -70,38 +76,50 @@ export async function runInject(argv: readonly string[], io: CommandIo): Promise
     for (const line of result.lines) io.stderr(`${line}\n`);
     return result.patch;
   };
-  writeEdited(documents, edit, io);
+  writeEdited(file, edit, io);
   return exitCode;
 }
 
 /** Runs `uninject`; returns the exit code. */
 export async function runUninject(argv: readonly string[], io: CommandIo): Promise<number> {
   const values = parseFlags('uninject', argv, { file: { type: 'string', short: 'f' } });
-  const documents = await load('uninject', values.file, io);
+  const file = await load('uninject', values.file, io);
   const edit = (template: PodTemplate): readonly Operation[] => {
     const patch = uninjectPod(template.pod);
     io.stderr(`${patch === undefined ? 'left alone (not-injected)' : 'uninjected'}: ${template.description}\n`);
     return patch ?? [];
   };
-  writeEdited(documents, edit, io);
+  writeEdited(file, edit, io);
   return 0;
 }
 
-async function load(command: string, file: string | undefined, io: CommandIo): Promise<FileDocument[]> {
+interface LoadedFile {
+  /** For messages. */
+  readonly name: string;
+  readonly documents: readonly FileDocument[];
+  readonly bytes: Uint8Array;
+  readonly decoded: DecodedFile;
+}
+
+async function load(command: string, file: string | undefined, io: CommandIo): Promise<LoadedFile> {
   if (file === undefined || file === '') {
     throw new ProductError(
       'usage',
       `-f FILE is missing; - reads standard input; see: ado-git-identity ${command} --help`,
     );
   }
-  if (file === '-') return readDocuments(await io.stdin(), 'standard input');
-  let text: string;
+  const name = file === '-' ? 'standard input' : file;
+  const bytes = file === '-' ? await io.stdin() : await readBytes(file);
+  const decoded = decodeFile(bytes, name);
+  return { name, documents: readDocuments(decoded.text, name), bytes, decoded };
+}
+
+async function readBytes(file: string): Promise<Uint8Array> {
   try {
-    text = await readFile(file, 'utf8');
+    return await readFile(file);
   } catch (error) {
     throw new ProductError('document', `${file} can't be read: ${describeError(error)}`, { cause: error });
   }
-  return readDocuments(text, file);
 }
 
 function readDefaults(values: Readonly<Record<string, string | undefined>>): Defaults {
@@ -117,7 +135,7 @@ function readDefaults(values: Readonly<Record<string, string | undefined>>): Def
 interface Context {
   readonly defaults: Defaults;
   readonly namespace: string;
-  readonly objects: readonly unknown[];
+  readonly objects: FileObjects;
 }
 
 interface TemplateResult {
@@ -136,14 +154,7 @@ function injectTemplate(template: PodTemplate, context: Context): TemplateResult
   }
   const candidate = examinePod(pod, namespace, description);
   if (candidate.kind !== 'candidate') return describeOutcome(candidate, description);
-  const { serviceAccountName } = candidate;
-  const serviceAccount = findObject(
-    context,
-    'ServiceAccount',
-    (object) =>
-      readField(object, 'metadata', 'name') === serviceAccountName &&
-      (readField(object, 'metadata', 'namespace') ?? context.namespace) === namespace,
-  );
+  const serviceAccount = context.objects.findServiceAccount(namespace, candidate.serviceAccountName);
   const annotations = keepAnnotations(readField(serviceAccount, 'metadata', 'annotations'));
   return describeOutcome(completeInjection(candidate, { state: 'found', annotations }, context.defaults), description);
 }
@@ -156,7 +167,7 @@ function findNamespaceReason(
   if (SYSTEM_NAMESPACES.some((name) => name === namespace)) {
     return { reason: 'namespace-excluded', message: `namespace ${namespace} is never served` };
   }
-  const object = findObject(context, 'Namespace', (one) => readField(one, 'metadata', 'name') === namespace);
+  const object = context.objects.findNamespace(namespace);
   if (object === undefined || readField(object, 'metadata', 'labels', INJECT) === 'enabled') return undefined;
   return { reason: 'namespace-not-enabled', message: `namespace ${namespace} has no label ${INJECT}: enabled` };
 }
@@ -192,36 +203,24 @@ function describeOutcome(outcome: Outcome, description: string): TemplateResult 
 
 const IDENTITY_HINT = '; for this command, add the ServiceAccount to the file or use --client-id and --tenant-id';
 
-function findObject({ objects }: Context, kind: string, matches: (object: unknown) => boolean): unknown {
-  return objects.find(
-    (object) => readField(object, 'kind') === kind && readField(object, 'apiVersion') === 'v1' && matches(object),
-  );
-}
-
-/** The objects of a document: itself, or the items of a list. */
-function listObjects(value: unknown): unknown[] {
-  const items = readField(value, 'items');
-  return Array.isArray(items) ? items : [value];
-}
-
-function writeEdited(
-  documents: readonly FileDocument[],
-  edit: (template: PodTemplate) => readonly Operation[],
-  io: CommandIo,
-): void {
-  let output = '';
-  for (const document of documents) {
-    const operations = findPodTemplates(document.value).flatMap((template) =>
-      prefixOperations(template.path, edit(template)),
-    );
-    if (operations.length === 0) {
-      output += document.text;
-      continue;
-    }
-    const edited = editDocument(document, operations);
-    if (!edited.kept)
-      io.stderr('note: the document could not be edited in place; it is written out in full, without its comments\n');
-    output += edited.text;
-  }
-  io.stdout(output);
+/** Writes the file with its edits; says so where it has no pod template. */
+function writeEdited(file: LoadedFile, edit: (template: PodTemplate) => readonly Operation[], io: CommandIo): void {
+  let templates = 0;
+  let edits = 0;
+  const tell = (note: string | undefined): void => {
+    if (note !== undefined) io.stderr(`note: ${note}\n`);
+  };
+  const texts = file.documents.map((document) => {
+    const found = findPodTemplates(document.value);
+    templates += found.length;
+    const operations = found.flatMap((template) => prefixOperations(template.path, edit(template)));
+    if (operations.length === 0) return document.text;
+    edits++;
+    const { text, note } = editDocument(document, operations);
+    tell(note);
+    return text;
+  });
+  if (templates === 0) tell(`${file.name} has no pod template; it is written as it was`);
+  if (edits > 0) tell(file.decoded.note);
+  io.stdout(edits === 0 ? file.bytes : file.decoded.encode(texts.join('')));
 }

@@ -2,11 +2,11 @@
 import type { Environment } from '../values/environment.js';
 
 export interface CommandIo {
-  /** Writes the text unchanged. */
-  readonly stdout: (text: string) => void;
+  /** Writes the text as UTF-8, or the bytes, unchanged. */
+  readonly stdout: (content: string | Uint8Array) => void;
   readonly stderr: (text: string) => void;
-  /** Everything on standard input, as UTF-8. */
-  readonly stdin: () => Promise<string>;
+  /** Everything on standard input. */
+  readonly stdin: () => Promise<Uint8Array>;
   readonly env: Environment;
   /** Aborted on SIGTERM or SIGINT. From the call on, these signals no longer end the process by themselves. */
   readonly stopSignal: () => AbortSignal;

@@ -95,18 +95,17 @@ function print(text: string, io: CommandIo): number {
   return 0;
 }
 
-async function readStandardInput(): Promise<string> {
-  let text = '';
-  process.stdin.setEncoding('utf8');
-  for await (const part of process.stdin) text += String(part);
-  return text;
+async function readStandardInput(): Promise<Uint8Array> {
+  const parts: Buffer[] = [];
+  for await (const part of process.stdin) parts.push(part as Buffer);
+  return Buffer.concat(parts);
 }
 
 // It is no failure when a reader such as head or less closes the pipe early.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
 void main(process.argv.slice(2), {
-  stdout: (text) => process.stdout.write(text),
+  stdout: (content) => process.stdout.write(content),
   stderr: (text) => process.stderr.write(text),
   stdin: readStandardInput,
   env: process.env,

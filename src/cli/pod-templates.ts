@@ -1,5 +1,6 @@
-/** Finds the pods and pod templates in any Kubernetes object, also in custom resources. */
+/** Finds the pods and pod templates in any Kubernetes object, also in custom resources and in objects inside objects. */
 import { joinPointer, type Operation } from '../inject/index.js';
+import { isObject } from '../values/json.js';
 
 export interface PodTemplate {
   /** JSON pointer of the value that has the pod's `metadata` and `spec`. */
@@ -11,37 +12,85 @@ export interface PodTemplate {
   readonly namespace: string | undefined;
 }
 
+type JsonObject = Readonly<Record<string, unknown>>;
+
 /** The value at a path of keys, or `undefined`. */
 export function readField(value: unknown, ...keys: readonly string[]): unknown {
   let current = value;
   for (const key of keys) {
-    if (typeof current !== 'object' || current === null || !Object.hasOwn(current, key)) return undefined;
-    current = (current as Record<string, unknown>)[key];
+    if (!isObject(current) || !Object.hasOwn(current, key)) return undefined;
+    current = current[key];
   }
   return current;
 }
 
-/** Every value with `spec.containers`, in the order of the document. */
-export function findPodTemplates(document: unknown): PodTemplate[] {
-  const items = readField(document, 'items');
-  if (!Array.isArray(items)) return collect(document, document, '');
-  return items.flatMap((item, index) => collect(item, item, joinPointer('items', index)));
+/** Calls back with every object (a value with `apiVersion` and `kind`) in a value: itself, and those inside others. */
+export function visitObjects(value: unknown, callBack: (object: JsonObject) => void): void {
+  if (!canHold(value)) return;
+  if (isKubernetesObject(value)) callBack(value);
+  for (const item of Object.values(value)) visitObjects(item, callBack);
 }
 
-function collect(value: unknown, owner: unknown, path: string): PodTemplate[] {
-  if (typeof value !== 'object' || value === null) return [];
+/** Every pod template of a document, in its order. docs/files.md has the rule. */
+export function findPodTemplates(document: unknown): PodTemplate[] {
   const found: PodTemplate[] = [];
-  if (Array.isArray(readField(value, 'spec', 'containers'))) {
+  collect({ value: document, owner: document, path: [] }, found);
+  return found;
+}
+
+interface Place {
+  readonly value: unknown;
+  /** The innermost object around the value, or the value itself. */
+  readonly owner: unknown;
+  /** The keys that lead to it; changed during the walk. */
+  readonly path: (string | number)[];
+}
+
+function collect({ value, owner: outer, path }: Place, found: PodTemplate[]): void {
+  if (!canHold(value)) return;
+  const owner = ownsItself(value, path.at(-1)) ? value : outer;
+  if (isPodTemplate(value)) {
     const namespace = readField(owner, 'metadata', 'namespace');
     found.push({
-      path,
+      path: joinPointer(...path),
       pod: value,
       description: describeObject(owner),
       namespace: typeof namespace === 'string' && namespace !== '' ? namespace : undefined,
     });
   }
-  for (const [key, item] of Object.entries(value)) found.push(...collect(item, owner, path + joinPointer(key)));
-  return found;
+  for (const [key, item] of Object.entries(value)) {
+    path.push(key);
+    collect({ value: item, owner, path }, found);
+    path.pop();
+  }
+}
+
+/** Kinds that describe what objects may be, or that other tools compare objects with: nothing in them is a pod template. */
+const WITHOUT_TEMPLATES = /^(?:apiextensions\.k8s\.io|(?:policies\.)?kyverno\.io)\//;
+
+function canHold(value: unknown): value is JsonObject {
+  if (typeof value !== 'object' || value === null) return false;
+  const apiVersion = readField(value, 'apiVersion');
+  return typeof apiVersion !== 'string' || !WITHOUT_TEMPLATES.test(apiVersion);
+}
+
+function isKubernetesObject(value: unknown): boolean {
+  return typeof readField(value, 'apiVersion') === 'string' && typeof readField(value, 'kind') === 'string';
+}
+
+/** A template that repeats `kind: Pod` belongs to the object around it, unless it names a namespace. */
+function ownsItself(value: JsonObject, key: string | number | undefined): boolean {
+  if (!isKubernetesObject(value) || !isObject(value['metadata'])) return false;
+  const isTemplate = typeof key === 'string' && /template$/i.test(key);
+  return !isTemplate || typeof readField(value, 'metadata', 'namespace') === 'string';
+}
+
+/** A pod, or a value with `spec.containers` that is no object of another kind. */
+function isPodTemplate(value: JsonObject): boolean {
+  if (!Array.isArray(readField(value, 'spec', 'containers'))) return false;
+  const kind = readField(value, 'kind');
+  const apiVersion = readField(value, 'apiVersion');
+  return kind === undefined || (kind === 'Pod' && (apiVersion === undefined || apiVersion === 'v1'));
 }
 
 function describeObject(object: unknown): string {

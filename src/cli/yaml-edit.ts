@@ -4,121 +4,105 @@
  */
 import {
   Document,
-  isAlias,
   isMap,
   isScalar,
   isSeq,
   type Node,
-  type Pair,
   parseDocument,
   Scalar,
   visit,
   type YAMLMap,
+  type YAMLSeq,
 } from 'yaml';
 import { type Operation, splitPointer } from '../inject/index.js';
+import { writeOutAliases } from './yaml-aliases.js';
+import { leaveComments, listComments, putBefore, takeCommentsBelow } from './yaml-comments.js';
 import { readYaml } from './yaml-read.js';
 
 /** Applies the operations to the text of one document. Aliases and merge keys are written out. */
 export function editYaml(text: string, operations: readonly Operation[]): string {
-  const tree = parseDocument(text, { schema: 'failsafe' });
+  const tree = parseDocument(text, { schema: 'failsafe', uniqueKeys: false, prettyErrors: false });
   if (/[*&]|<</.test(text)) writeOutAliases(tree);
-  for (const operation of operations) editTree(tree, operation);
-  const indentSeq = !/^( *)[^\s#-][^\n]*:[ \t]*(?:#[^\n]*)?\r?\n\1- /m.test(text);
-  const edited = tree.toString({ lineWidth: 0, indentSeq, flowCollectionPadding: !/[{[]\w/.test(text) });
+  const createNode = prepareCreation();
+  for (const operation of operations) editTree(tree, operation, createNode);
+  const flowCollectionPadding = !/[{[]\w/.test(text);
+  const edited = tree.toString({ lineWidth: 0, indentSeq: !hasListAtKeysIndent(text), flowCollectionPadding });
   return text.includes('\r\n') ? edited.replaceAll('\n', '\r\n') : edited;
 }
 
-function editTree(tree: Document, operation: Operation): void {
+/** Whether a line that ends with a key is followed by a list item of the same indentation. */
+function hasListAtKeysIndent(text: string): boolean {
+  let keyIndent = -1;
+  for (const line of text.split('\n')) {
+    const indent = line.search(/[^ ]/);
+    if (indent !== -1 && indent === keyIndent && line.startsWith('- ', indent)) return true;
+    const endsWithKey = /:[ \t]*\r?$/.test(line.slice(-80)) || /:[ \t]+#/.test(line.slice(0, 200));
+    keyIndent = endsWithKey && !/[#-]/.test(line.charAt(indent)) ? indent : -1;
+  }
+  return false;
+}
+
+type NodeFactory = (value: unknown) => Node;
+
+function editTree(tree: Document, operation: Operation, createNode: NodeFactory): void {
   const segments = splitPointer(operation.path);
   const last = segments.pop() ?? '';
   const parent = tree.getIn(segments, true);
   const value = operation.op === 'remove' ? undefined : createNode(operation.value);
-  if (isSeq(parent)) {
-    const index = last === '-' ? parent.items.length : Number(last);
-    if (value === undefined) parent.items.splice(index, 1);
-    else parent.items.splice(index, operation.op === 'add' ? 0 : 1, value);
-    // An empty list is written in brackets; with an item it need not be.
-    if (operation.op === 'add' && parent.items.length === 1) parent.flow = false;
-  } else if (isMap(parent)) {
-    if (value === undefined) parent.delete(last);
-    else setKey(parent, last, value);
-  } else {
-    throw new Error(`there is no list or mapping for ${operation.path}`);
-  }
+  if (isSeq(parent)) editList(parent, last === '-' ? parent.items.length : Number(last), value, operation.op);
+  else if (isMap(parent)) editMap(parent, last, value);
+  else throw new Error(`there is no list or mapping for ${operation.path}`);
 }
 
-function setKey(map: YAMLMap, key: string, value: Node): void {
-  const existing = map.get(key, true);
-  if (isScalar(existing) && isScalar(value)) {
-    existing.value = value.value;
+function editList(list: YAMLSeq, index: number, value: Node | undefined, op: Operation['op']): void {
+  const comments = op === 'add' ? undefined : listComments(list.items[index]);
+  if (value === undefined) {
+    list.items.splice(index, 1);
+    leaveComments(list, index, comments);
     return;
   }
-  map.set(key, value);
-  if (map.items.length === 1) map.flow = false;
+  putBefore(value, comments);
+  list.items.splice(index, op === 'add' ? 0 : 1, value);
+  // An empty list is written in brackets; with an item it need not be.
+  if (op === 'add' && list.items.length === 1) list.flow = false;
+}
+
+function editMap(map: YAMLMap, key: string, value: Node | undefined): void {
+  const index = map.items.findIndex((pair) => isScalar(pair.key) && pair.key.value === key);
+  const pair = map.items[index];
+  if (value === undefined) {
+    map.items.splice(index, index === -1 ? 0 : 1);
+    leaveComments(map, index, listComments(pair));
+  } else if (pair === undefined) {
+    map.set(key, value);
+    if (map.items.length === 1) map.flow = false;
+  } else if (isScalar(pair.value) && isScalar(value)) {
+    pair.value.value = value.value;
+  } else {
+    putBefore(value, isScalar(pair.value) ? takeCommentsBelow(map, index) : listComments(pair.value));
+    pair.value = value;
+  }
 }
 
 /** Quotes strings that YAML would read as another type; numbers, true, false and null stay plain. */
-function createNode(value: unknown): Node {
-  const node: Node = new Document().createNode(value);
-  visit(node, {
-    Scalar(_key, scalar) {
-      if (typeof scalar.value !== 'string') scalar.value = JSON.stringify(scalar.value);
-      else if (!scalar.value.includes('\n') && readYaml(scalar.value).value !== scalar.value) {
-        scalar.type = Scalar.QUOTE_DOUBLE;
-      }
-    },
-    Collection(_key, collection) {
-      if (collection.items.length === 0) collection.flow = true;
-    },
-  });
-  return node;
-}
-
-/** Replaces each alias by a copy of its node, so that an edit changes one place only. */
-function writeOutAliases(tree: Document): void {
-  expand(tree.contents, tree);
-  visit(tree, {
-    Node(_key, node) {
-      if ('anchor' in node) delete node.anchor;
-    },
-  });
-}
-
-function expand(node: unknown, tree: Document): void {
-  if (isSeq(node)) {
-    node.items = node.items.map((item) => follow(item, tree));
-    for (const item of node.items) expand(item, tree);
-  } else if (isMap(node)) {
-    node.items = node.items.flatMap((pair) => (isMergeKey(pair) ? listMerged(pair, node, tree) : [pair]));
-    for (const pair of node.items) {
-      pair.value = follow(pair.value, tree);
-      expand(pair.value, tree);
-    }
-  }
-}
-
-/** A copy of an alias's node; any other value unchanged. */
-function follow(value: unknown, tree: Document): unknown {
-  if (!isAlias(value)) return value;
-  const copy = follow(value.resolve(tree), tree) as Node | undefined;
-  const own = copy?.clone() as Node | undefined;
-  if (own !== undefined) own.comment ??= value.comment ?? null;
-  return own;
-}
-
-function isMergeKey({ key }: Pair): boolean {
-  return isScalar(key) && key.value === '<<' && key.type === Scalar.PLAIN;
-}
-
-/** The pairs that a merge key adds: those that the map does not have. The first of several sources wins. */
-function listMerged(merge: Pair, map: YAMLMap, tree: Document): Pair[] {
-  const value = follow(merge.value, tree);
-  const sources = isSeq(value) ? value.items.map((item) => follow(item, tree)) : [value];
-  const taken = new Set(map.items.filter((pair) => pair !== merge).map(({ key }) => String(key)));
-  return sources.filter(isMap).flatMap((source) => {
-    expand(source, tree);
-    const pairs = source.items.filter(({ key }) => !taken.has(String(key)));
-    for (const { key } of pairs) taken.add(String(key));
-    return pairs;
-  });
+function prepareCreation(): NodeFactory {
+  const plain = new Map<string, boolean>();
+  const isPlain = (text: string): boolean => {
+    const known = plain.get(text) ?? (text.includes('\n') || readYaml(text).value === text);
+    plain.set(text, known);
+    return known;
+  };
+  return (value) => {
+    const node: Node = new Document().createNode(value);
+    visit(node, {
+      Scalar(_key, scalar) {
+        if (typeof scalar.value !== 'string') scalar.value = JSON.stringify(scalar.value);
+        else if (!isPlain(scalar.value)) scalar.type = Scalar.QUOTE_DOUBLE;
+      },
+      Collection(_key, collection) {
+        if (collection.items.length === 0) collection.flow = true;
+      },
+    });
+    return node;
+  };
 }

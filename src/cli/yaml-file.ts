@@ -3,8 +3,12 @@ import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';
 import { ProductError } from '../errors.js';
 import { applyOperations, type Operation } from '../inject/index.js';
+import { findStrayByte } from './encoding.js';
+import { hasLongNumber, splitJsonObjects } from './json-stream.js';
+import { findLostComments } from './yaml-comments.js';
 import { editYaml } from './yaml-edit.js';
-import { readYaml } from './yaml-read.js';
+import { findDuplicateKey, readYaml } from './yaml-read.js';
+import { MAX_ALIAS_VALUES } from './yaml-values.js';
 
 /** One document of a file. */
 export interface FileDocument {
@@ -12,9 +16,14 @@ export interface FileDocument {
   readonly text: string;
   /** The value; `undefined` for a document with comments only. */
   readonly value: unknown;
+  readonly isJson: boolean;
+  /** The file and the document's number, for messages. */
+  readonly place: string;
+  /** Number of lines of the file before this document. */
+  readonly linesBefore: number;
 }
 
-const START = /^---(?:\s|$)/;
+const START = /^---(?:[ \t\r\n]|$)/;
 
 /**
  * Reads a file.
@@ -23,62 +32,108 @@ const START = /^---(?:\s|$)/;
  */
 export function readDocuments(text: string, name: string): FileDocument[] {
   const documents: FileDocument[] = [];
+  const budget = { remaining: MAX_ALIAS_VALUES };
   let linesBefore = 0;
+  const add = (part: string, read: (document: Omit<FileDocument, 'value'>) => unknown, isJson: boolean): void => {
+    const document = { text: part, isJson, place: `${name}: document ${documents.length + 1}`, linesBefore };
+    documents.push({ ...document, value: read(document) });
+    linesBefore += countBreaks(part);
+  };
   for (const part of splitDocuments(text)) {
-    const place = `${name}: document ${documents.length + 1}`;
-    const { value, error } = readYaml(part);
-    if (error !== undefined) {
-      const line = linesBefore + part.slice(0, error.position).split('\n').length;
-      throw new ProductError('document', `${place}, line ${line}: ${error.message}`);
-    }
-    documents.push({ text: part, value });
-    linesBefore += part.split('\n').length - 1;
+    const objects = splitJsonObjects(part);
+    for (const object of objects ?? []) add(object, () => JSON.parse(object) as unknown, true);
+    if (objects !== undefined) continue;
+    const read = (document: Omit<FileDocument, 'value'>): unknown => {
+      const { value, error } = readYaml(part, budget);
+      if (error !== undefined) throw refuseDocument(document, error);
+      return value;
+    };
+    add(part, read, false);
   }
   return documents;
+}
+
+function refuseDocument(
+  { text, place, linesBefore }: Omit<FileDocument, 'value'>,
+  { message, position }: { readonly message: string; readonly position: number },
+): ProductError {
+  const line = linesBefore + countBreaks(text.slice(0, position)) + 1;
+  return new ProductError('document', `${place}, line ${line}: ${message}`);
+}
+
+function countBreaks(text: string): number {
+  return text.split('\n').length - 1;
 }
 
 /** A line that begins with `---` always starts a document, even inside a block scalar (YAML 1.2.2, 9.1.2). */
 function splitDocuments(text: string): string[] {
   const parts: string[] = [];
-  let part = '';
-  for (const line of text.match(/[^\n]*\n|[^\n]+$/g) ?? []) {
-    const onlyDirectives = /^%/m.test(part) && /^(?:[%#].*\n|\s*\n)*$/.test(part);
-    if (START.test(line) && part !== '' && !onlyDirectives) {
-      parts.push(part);
-      part = '';
-    }
-    part += line;
+  let start = 0;
+  for (const { index } of text.matchAll(/(?<![^\n])---(?=[ \t\r\n]|$)/g)) {
+    const part = text.slice(start, index);
+    if (part === '' || isOnlyDirectives(part)) continue;
+    parts.push(part);
+    start = index;
   }
-  return part === '' ? parts : [...parts, part];
+  return start === text.length ? parts : [...parts, text.slice(start)];
 }
 
-/** Applies the operations; `kept` says whether comments and spelling are kept. */
-export function editDocument(
-  document: FileDocument,
-  operations: readonly Operation[],
-): { text: string; kept: boolean } {
+function isOnlyDirectives(text: string): boolean {
+  return /^%/m.test(text) && /^(?:[%#].*\n|[ \t\r]*\n)*$/.test(text);
+}
+
+export interface EditedDocument {
+  readonly text: string;
+  /** What was not kept, if anything. */
+  readonly note?: string;
+}
+
+/**
+ * Applies the operations.
+ * @throws ProductError `document` where the result would be a guess: a key that stands twice, or bytes that are no UTF-8.
+ */
+export function editDocument(document: FileDocument, operations: readonly Operation[]): EditedDocument {
+  refuseAmbiguity(document);
   const wanted = applyOperations(document.value, operations);
-  if (isPlainJson(document.text)) {
-    const indent = /^\s*\{\s*\n(\s+)/.exec(document.text)?.[1] ?? '';
-    return { text: JSON.stringify(wanted, null, indent) + (document.text.endsWith('\n') ? '\n' : ''), kept: true };
-  }
+  if (document.isJson && !hasLongNumber(document.text)) return { text: writeJson(document.text, wanted) };
   try {
     const text = editYaml(document.text, operations);
-    if (isDeepStrictEqual(readYaml(text).value, wanted)) return { text, kept: true };
+    if (isDeepStrictEqual(readYaml(text).value, wanted)) return noteLostComments(document, text);
   } catch {
     // The tree can't be edited like this: the document is written out below.
   }
   const start = START.test(document.text) ? '---\n' : '';
-  return { text: start + stringify(wanted, { version: '1.1', lineWidth: 0 }), kept: false };
+  return {
+    text: start + stringify(wanted, { version: '1.1', lineWidth: 0, aliasDuplicateObjects: false }),
+    note: `${document.place} could not be edited in place; it is written out in full, without its comments`,
+  };
 }
 
-/** Whether it is JSON whose numbers don't change when they are parsed and written. */
-function isPlainJson(text: string): boolean {
-  if (!/^\s*\{/.test(text) || /\d{16}|\d[eE.]\d/.test(text.replace(/"(?:[^"\\]|\\.)*"/g, ''))) return false;
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
+function refuseAmbiguity(document: FileDocument): void {
+  const duplicate = findDuplicateKey(document.text);
+  if (duplicate !== undefined) {
+    const message = `${duplicate.message}; remove one of them, then inject the file`;
+    throw refuseDocument(document, { message, position: duplicate.position });
   }
+  const stray = findStrayByte(document.text);
+  if (stray === undefined) return;
+  // JSON.stringify writes lone surrogates as escapes.
+  if (!/(?<!\\)\\udc[89a-f]/.test(JSON.stringify(document.value))) return;
+  const message = `a value has the byte ${stray}, which is not UTF-8; save the file as UTF-8`;
+  throw refuseDocument(document, { message, position: document.text.search(/[\uDC80-\uDCFF]/u) });
+}
+
+function noteLostComments({ text, place }: FileDocument, edited: string): EditedDocument {
+  const [lost, ...others] = findLostComments(text, edited);
+  if (lost === undefined) return { text: edited };
+  const more = others.length === 0 ? '' : ` and ${others.length} more`;
+  return { text: edited, note: `${place} lost the comment ${JSON.stringify(lost)}${more}` };
+}
+
+function writeJson(text: string, wanted: unknown): string {
+  const indent = /^\s*\{\s*\n(\s+)/.exec(text)?.[1] ?? '';
+  const [before = ''] = /^\s*/.exec(text) ?? [];
+  const after = text.slice(text.trimEnd().length);
+  const edited = JSON.stringify(wanted, null, indent);
+  return before + (text.includes('\r\n') ? edited.replaceAll('\n', '\r\n') : edited) + after;
 }

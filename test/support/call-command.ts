@@ -7,21 +7,23 @@ export interface CommandResult {
   readonly messages: string;
 }
 
+/** @returns also the output's bytes. */
 export async function callCommand(
   command: typeof runInject,
   words: readonly string[],
-  input: string,
-): Promise<CommandResult> {
-  let output = '';
+  input: string | Uint8Array,
+): Promise<CommandResult & { readonly bytes: Buffer }> {
+  const parts: Buffer[] = [];
   let messages = '';
   const code = await command(['-f', '-', ...words], {
-    stdout: (text) => (output += text),
+    stdout: (content) => parts.push(Buffer.from(content)),
     stderr: (text) => (messages += text),
-    stdin: () => Promise.resolve(input),
+    stdin: () => Promise.resolve(Buffer.from(input)),
     env: {},
     stopSignal: () => new AbortController().signal,
     isTerminal: false,
     programFile: '',
   });
-  return { code, output, messages };
+  const bytes = Buffer.concat(parts);
+  return { code, output: bytes.toString(), messages, bytes };
 }
