@@ -21,7 +21,11 @@ import { readYaml } from './yaml-read.js';
 
 /** Applies the operations to the text of one document. Aliases and merge keys are written out. */
 export function editYaml(text: string, operations: readonly Operation[]): string {
-  const tree = parseDocument(text, { schema: 'failsafe', uniqueKeys: false, prettyErrors: false });
+  const tree = parseDocument(text.replace(/\r\n?/g, '\n'), {
+    schema: 'failsafe',
+    uniqueKeys: false,
+    prettyErrors: false,
+  });
   if (/[*&]|<</.test(text)) writeOutAliases(tree);
   const createNode = prepareCreation();
   for (const operation of operations) editTree(tree, operation, createNode);

@@ -17,7 +17,7 @@ interface Flaw {
 /** Reads one document as Kubernetes' tools do: YAML 1.1, where `0644` is 420 and `yes` is true, without dates and times. */
 export function readYaml(text: string, budget: AliasBudget = { remaining: MAX_ALIAS_VALUES }): Reading {
   try {
-    const tree = parseDocument(text, {
+    const tree = parseDocument(normalizeBreaks(text), {
       version: '1.1',
       prettyErrors: false,
       // The package's own test compares each key with all before it.
@@ -39,9 +39,18 @@ function explainFailure(failure: unknown): Flaw {
   return { message: isDepth ? 'it is nested too deeply' : describeError(failure), position: 0 };
 }
 
+/** A carriage return alone ends a line too, to kubectl but not to the package. Positions stay as they are. */
+function normalizeBreaks(text: string): string {
+  return text.replace(/\r(?!\n)/g, '\n');
+}
+
 /** The first key that stands twice in its mapping: to edit one of the two would be a guess. */
 export function findDuplicateKey(text: string): Flaw | undefined {
-  const tree: Document = parseDocument(text, { schema: 'failsafe', uniqueKeys: false, prettyErrors: false });
+  const tree: Document = parseDocument(normalizeBreaks(text), {
+    schema: 'failsafe',
+    uniqueKeys: false,
+    prettyErrors: false,
+  });
   let flaw: Flaw | undefined;
   visit(tree, {
     Map(_key, map) {
