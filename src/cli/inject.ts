@@ -28,7 +28,8 @@ export const INJECT_HELP = `Usage: ado-git-identity inject -f FILE|- [flags]
 
 Injects every pod template in a file of Kubernetes objects, as the webhook does when a pod is created, and writes the file
 to standard output. Standard error says what was injected, and what was not and why. The file's own Namespaces (the opt-in
-label) and ServiceAccounts (the identity) are used. A Namespace that is not in the file counts as opted in.
+label) and ServiceAccounts (the identity) are used. A Namespace that is not in the file counts as opted in. YAML or JSON,
+UTF-8 or UTF-16; documents that are not edited are written byte for byte.
 
   -f, --file FILE          file to read; - for standard input
   -n, --namespace NAME     namespace of objects that name none (default)

@@ -2,36 +2,23 @@
  * Edits YAML in its syntax tree, in which every plain value is a string. So comments, the order of keys and the spelling of
  * values (`0644`, `1e3`, `yes`) are kept.
  */
-import {
-  Document,
-  isMap,
-  isScalar,
-  isSeq,
-  type Node,
-  parseDocument,
-  Scalar,
-  visit,
-  type YAMLMap,
-  type YAMLSeq,
-} from 'yaml';
+import { Document, isMap, isScalar, isSeq, type Node, Scalar, visit, type YAMLMap, type YAMLSeq } from 'yaml';
 import { type Operation, splitPointer } from '../inject/index.js';
 import { writeOutAliases } from './yaml-aliases.js';
 import { leaveComments, listComments, putBefore, takeCommentsBelow } from './yaml-comments.js';
-import { readYaml } from './yaml-read.js';
+import { prepareQuoteTest } from './yaml-read.js';
 
-/** Applies the operations to the text of one document. Aliases and merge keys are written out. */
-export function editYaml(text: string, operations: readonly Operation[]): string {
-  const tree = parseDocument(text.replace(/\r\n?/g, '\n'), {
-    schema: 'failsafe',
-    uniqueKeys: false,
-    prettyErrors: false,
-  });
+/**
+ * Applies the operations to a tree of `parseSpelling`, and writes it like the text that it was read from. Aliases and merge
+ * keys are written out.
+ */
+export function editTree(tree: Document, text: string, operations: readonly Operation[]): string {
   if (/[*&]|<</.test(text)) writeOutAliases(tree);
   const createNode = prepareCreation();
-  for (const operation of operations) editTree(tree, operation, createNode);
+  for (const operation of operations) editNode(tree, operation, createNode);
   const flowCollectionPadding = !/[{[]\w/.test(text);
   const edited = tree.toString({ lineWidth: 0, indentSeq: !hasListAtKeysIndent(text), flowCollectionPadding });
-  return text.includes('\r\n') ? edited.replaceAll('\n', '\r\n') : edited;
+  return text.includes('\r\n') ? edited.replace(/\r?\n/g, '\r\n') : edited;
 }
 
 /** Whether a line that ends with a key is followed by a list item of the same indentation. */
@@ -48,7 +35,7 @@ function hasListAtKeysIndent(text: string): boolean {
 
 type NodeFactory = (value: unknown) => Node;
 
-function editTree(tree: Document, operation: Operation, createNode: NodeFactory): void {
+function editNode(tree: Document, operation: Operation, createNode: NodeFactory): void {
   const segments = splitPointer(operation.path);
   const last = segments.pop() ?? '';
   const parent = tree.getIn(segments, true);
@@ -90,18 +77,14 @@ function editMap(map: YAMLMap, key: string, value: Node | undefined): void {
 
 /** Quotes strings that YAML would read as another type; numbers, true, false and null stay plain. */
 function prepareCreation(): NodeFactory {
-  const plain = new Map<string, boolean>();
-  const isPlain = (text: string): boolean => {
-    const known = plain.get(text) ?? (text.includes('\n') || readYaml(text).value === text);
-    plain.set(text, known);
-    return known;
-  };
+  const factory = new Document();
+  const needsQuotes = prepareQuoteTest();
   return (value) => {
-    const node: Node = new Document().createNode(value);
+    const node: Node = factory.createNode(value);
     visit(node, {
       Scalar(_key, scalar) {
         if (typeof scalar.value !== 'string') scalar.value = JSON.stringify(scalar.value);
-        else if (!isPlain(scalar.value)) scalar.type = Scalar.QUOTE_DOUBLE;
+        else if (!scalar.value.includes('\n') && needsQuotes(scalar.value)) scalar.type = Scalar.QUOTE_DOUBLE;
       },
       Collection(_key, collection) {
         if (collection.items.length === 0) collection.flow = true;

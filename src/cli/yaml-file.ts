@@ -6,8 +6,8 @@ import { applyOperations, type Operation } from '../inject/index.js';
 import { findStrayByte } from './encoding.js';
 import { hasLongNumber, splitJsonObjects } from './json-stream.js';
 import { findLostComments } from './yaml-comments.js';
-import { editYaml } from './yaml-edit.js';
-import { findDuplicateKey, readYaml } from './yaml-read.js';
+import { editTree } from './yaml-edit.js';
+import { findDuplicateKey, type Flaw, parseSpelling, readYaml } from './yaml-read.js';
 import { MAX_ALIAS_VALUES } from './yaml-values.js';
 
 /** One document of a file. */
@@ -55,7 +55,7 @@ export function readDocuments(text: string, name: string): FileDocument[] {
 
 function refuseDocument(
   { text, place, linesBefore }: Omit<FileDocument, 'value'>,
-  { message, position }: { readonly message: string; readonly position: number },
+  { message, position }: Flaw,
 ): ProductError {
   const line = linesBefore + countBreaks(text.slice(0, position)) + 1;
   return new ProductError('document', `${place}, line ${line}: ${message}`);
@@ -93,32 +93,34 @@ export interface EditedDocument {
  * @throws ProductError `document` where the result would be a guess: a key that stands twice, or bytes that are no UTF-8.
  */
 export function editDocument(document: FileDocument, operations: readonly Operation[]): EditedDocument {
-  refuseAmbiguity(document);
+  const { text } = document;
+  const tree = parseSpelling(text);
+  const duplicate = findDuplicateKey(tree);
+  if (duplicate !== undefined) {
+    const message = `${duplicate.message}; remove one of them first`;
+    throw refuseDocument(document, { message, position: duplicate.position });
+  }
+  refuseStrayBytes(document);
   const wanted = applyOperations(document.value, operations);
-  if (document.isJson && !hasLongNumber(document.text)) return { text: writeJson(document.text, wanted) };
+  if (document.isJson && !hasLongNumber(text)) return { text: writeJson(text, wanted) };
   try {
-    const text = editYaml(document.text, operations);
-    if (isDeepStrictEqual(readYaml(text).value, wanted)) return noteLostComments(document, text);
+    const edited = editTree(tree, text, operations);
+    if (isDeepStrictEqual(readYaml(edited).value, wanted)) return noteLostComments(document, edited);
   } catch {
     // The tree can't be edited like this: the document is written out below.
   }
-  const start = START.test(document.text) ? '---\n' : '';
+  const start = START.test(text) ? '---\n' : '';
   return {
     text: start + stringify(wanted, { version: '1.1', lineWidth: 0, aliasDuplicateObjects: false }),
     note: `${document.place} could not be edited in place; it is written out in full, without its comments`,
   };
 }
 
-function refuseAmbiguity(document: FileDocument): void {
-  const duplicate = findDuplicateKey(document.text);
-  if (duplicate !== undefined) {
-    const message = `${duplicate.message}; remove one of them, then inject the file`;
-    throw refuseDocument(document, { message, position: duplicate.position });
-  }
+/** A byte that is not UTF-8 may stand in comments; what the API server is sent can't have it. */
+function refuseStrayBytes(document: FileDocument): void {
   const stray = findStrayByte(document.text);
-  if (stray === undefined) return;
   // JSON.stringify writes lone surrogates as escapes.
-  if (!/(?<!\\)\\udc[89a-f]/.test(JSON.stringify(document.value))) return;
+  if (stray === undefined || !/(?<!\\)\\udc[89a-f]/.test(JSON.stringify(document.value))) return;
   const message = `a value has the byte ${stray}, which is not UTF-8; save the file as UTF-8`;
   throw refuseDocument(document, { message, position: document.text.search(/[\uDC80-\uDCFF]/u) });
 }

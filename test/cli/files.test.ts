@@ -290,3 +290,30 @@ void t.test('files made of documents without an edit come out byte for byte', as
     { numRuns: 200 },
   );
 });
+
+/** Files whose size is `count`, each with a part that once took the square of it. */
+const GROWING: Readonly<Record<string, (count: number) => string>> = {
+  keys: (count) => `data:\n${Array.from({ length: count * 4 }, (_, index) => `  key${index}: value\n`).join('')}`,
+  lines: (count) => `# a comment\n\n${'---\n# a comment\n\n'.repeat(count)}`,
+  anchors: (count) =>
+    Array.from({ length: count }, (_, index) => `k${index}: &a${index} v\nl${index}: *a${index}\n`).join(''),
+  'blank lines before a directive': (count) => `%YAML 1.1\n${'\n'.repeat(count)}---\na: 1\n`,
+};
+
+for (const [name, write] of Object.entries(GROWING)) {
+  void t.test(`twice the file takes less than three times the work: ${name}`, async (t) => {
+    const measure = async (count: number): Promise<number> => {
+      const text = write(count);
+      const start = process.cpuUsage();
+      const { output } = await inject(text);
+      const { user, system } = process.cpuUsage(start);
+      if (output !== text) t.fail('the file comes out unchanged');
+      return user + system;
+    };
+    await measure(5000);
+    const ratios: number[] = [];
+    for (let round = 0; round < 5; round++) ratios.push((await measure(10_000)) / (await measure(5000)));
+    const median = ratios.sort((a, b) => a - b)[2] ?? Infinity;
+    t.ok(median < 3, `ratio ${median.toFixed(2)}`);
+  });
+}
