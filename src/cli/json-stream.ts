@@ -2,6 +2,8 @@
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+/** More than any Kubernetes object has. */
+const MAX_DEPTH = 500;
 const LONG_NUMBER = /\d{16}|\d[eE.]/;
 
 /**
@@ -15,7 +17,7 @@ export function splitJsonObjects(text: string): string[] | undefined {
   while (start < text.length) {
     const end = skipBlanks(text, findObjectEnd(text, start));
     const part = text.slice(start, end);
-    if (!isJson(part)) return undefined;
+    if (part.trim() === '' || !isJson(part)) return undefined;
     parts.push(part);
     start = end;
   }
@@ -38,14 +40,14 @@ function skipBlanks(text: string, from: number): number {
   return blanks.lastIndex;
 }
 
-/** The index after the brace that closes the first object, or the end of the text. */
+/** The index after the brace that closes the first object, or the end of the text; the start where it is nested too deeply. */
 function findObjectEnd(text: string, from: number): number {
   let depth = 0;
   for (let index = from; index < text.length; index++) {
     const code = text.charCodeAt(index);
     if (code === QUOTE) index = findStringEnd(text, index);
-    else if (code === 0x7b) depth++;
-    else if (code === 0x7d && --depth === 0) return index + 1;
+    else if ((code === 0x7b || code === 0x5b) && ++depth > MAX_DEPTH) return from;
+    else if ((code === 0x7d || code === 0x5d) && --depth === 0) return index + 1;
   }
   return text.length;
 }

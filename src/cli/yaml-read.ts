@@ -47,7 +47,7 @@ export function readYaml(text: string, budget: AliasBudget = { remaining: MAX_AL
   try {
     const tree = parseDocument(normalizeBreaks(text), VALUES);
     const [error] = tree.errors;
-    if (error !== undefined) return { error: { message: error.message, position: error.pos[0] } };
+    if (error !== undefined) return { error: { message: explainMessage(error.message), position: error.pos[0] } };
     return { value: buildValue(tree, budget) ?? undefined };
   } catch (failure) {
     return { error: explainFailure(failure) };
@@ -55,9 +55,12 @@ export function readYaml(text: string, budget: AliasBudget = { remaining: MAX_AL
 }
 
 function explainFailure(failure: unknown): Flaw {
-  if (failure instanceof NoValueError) return failure;
-  const isDepth = failure instanceof RangeError;
-  return { message: isDepth ? 'it is nested too deeply' : describeError(failure), position: 0 };
+  return failure instanceof NoValueError ? failure : { message: explainMessage(describeError(failure)), position: 0 };
+}
+
+/** The package reports a full stack in the engine's words, thrown or as an error of the document. */
+function explainMessage(message: string): string {
+  return message.includes('call stack') ? 'it is nested too deeply' : message;
 }
 
 /** A carriage return alone ends a line too, to kubectl but not to the package. Positions stay as they are. */

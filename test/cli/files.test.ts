@@ -242,7 +242,12 @@ void t.test('a file that expands without end is refused', async (t) => {
       /document 2, line \d+: at \*[a-p], aliases add more than 1000000 values to the file; write out what they stand for$/,
   });
   await t.rejects(inject('a: &a [*a]\n'), { message: /line 1: alias \*a has no anchor &a before it/ });
-  await t.rejects(inject(`a: ${'['.repeat(100_000)}`), { code: 'document', message: /document 1, line 1: / });
+  const deep = [
+    `a: ${'['.repeat(50_000)}${']'.repeat(50_000)}`,
+    `${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)}`,
+    `{"a":${'['.repeat(50_000)}${']'.repeat(50_000)}}`,
+  ];
+  for (const text of deep) await t.rejects(inject(text), { message: /document 1, line 1: it is nested too deeply$/ });
 });
 
 void t.test('a key that stands twice matters only where the document is edited', async (t) => {
