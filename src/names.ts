@@ -68,12 +68,19 @@ export const VOLUME = {
   config: 'ado-git-config',
   /** An optional ConfigMap with more certificate authorities for the sidecar. */
   extraCa: 'ado-git-extra-ca',
+  /** Empty, and mounted in the sidecar where the API server would mount a Kubernetes API token. */
+  noApiToken: 'ado-git-no-api-token',
 } as const;
 /** Their names. Marked as pure, so that the sidecar's bundle leaves them out. */
 export const OUR_VOLUMES: ReadonlySet<string> = /* @__PURE__ */ new Set(/* @__PURE__ */ Object.values(VOLUME));
 
 /** Where the token volume is mounted in the sidecar. */
 export const TOKEN_DIRECTORY = '/var/run/secrets/ado-git';
+/**
+ * Where the API server's ServiceAccount admission mounts a token into each container that has no mount at this exact path.
+ * The sidecar has one of its own, so that nothing is added to it after injection.
+ */
+export const API_TOKEN_DIRECTORY = '/var/run/secrets/kubernetes.io/serviceaccount';
 /** File of the projected token in {@link TOKEN_DIRECTORY}. */
 export const TOKEN_FILE = 'token';
 /** Where credentials and status are. An emulated kubelet replaces this prefix with its own, and sets `ADO_GIT_DIRECTORY`. */

@@ -17,7 +17,7 @@ const API_DEFAULTS: Readonly<Record<string, readonly unknown[]>> = {
   successThreshold: [1],
 };
 
-const OTHERS_MOUNTS = ['/var/run/secrets/kubernetes.io/', '/var/run/secrets/azure/'];
+const OTHERS_MOUNTS = ['/var/run/secrets/azure/'];
 /** Set by the Azure webhook, and by webhooks that configure a proxy in all containers. */
 const OTHERS_ENV = /^(?:AZURE_.*|https?_proxy|no_proxy|HTTPS?_PROXY|NO_PROXY)$/;
 

@@ -2,6 +2,7 @@
 import type { V1Container, V1EnvVar, V1Probe, V1SecurityContext } from '@kubernetes/client-node';
 import type { Container, Plain, Quantities } from '../kubernetes/types.js';
 import {
+  API_TOKEN_DIRECTORY,
   EXTRA_CA_DIRECTORY,
   EXTRA_CA_KEY,
   IMAGE,
@@ -52,6 +53,7 @@ export function buildSidecar(
     volumeMounts: [
       { name: VOLUME.token, mountPath: TOKEN_DIRECTORY, readOnly: true },
       { name: VOLUME.state, mountPath: STATE_DIRECTORY },
+      { name: VOLUME.noApiToken, mountPath: API_TOKEN_DIRECTORY, readOnly: true },
       ...(defaults.extraCaConfigMap === undefined
         ? []
         : [{ name: VOLUME.extraCa, mountPath: EXTRA_CA_DIRECTORY, readOnly: true }]),

@@ -4,7 +4,7 @@ import type { Plain } from '../kubernetes/types.js';
 import { CONFIG_FILE, EXTRA_CA_KEY, TOKEN_AUDIENCE, TOKEN_FILE, VOLUME, WRITTEN_ANNOTATION } from '../names.js';
 import type { Defaults, Settings } from './settings.js';
 
-/** Volumes for token, state and configuration, and for the ConfigMap where the installation names one. */
+/** Volumes for token, state and configuration, the empty one, and for the ConfigMap where the installation names one. */
 export function buildVolumes(settings: Settings, defaults: Defaults, withSystemFile: boolean): Plain<V1Volume>[] {
   const volumes: Plain<V1Volume>[] = [
     {
@@ -35,6 +35,8 @@ export function buildVolumes(settings: Settings, defaults: Defaults, withSystemF
       },
     },
   ];
+  // In memory, since the cluster autoscaler takes a volume on disk for local data that keeps a node from being removed.
+  volumes.push({ name: VOLUME.noApiToken, emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } });
   if (defaults.extraCaConfigMap !== undefined) {
     volumes.push({
       name: VOLUME.extraCa,

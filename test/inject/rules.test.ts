@@ -396,6 +396,15 @@ void t.test('the sidecar fits the pod', (t) => {
     { exec: { command: /node/ } },
     'no port on the node',
   );
+  t.match(
+    injectSidecar({})['volumeMounts'],
+    [
+      {},
+      {},
+      { name: 'ado-git-no-api-token', mountPath: '/var/run/secrets/kubernetes.io/serviceaccount', readOnly: true },
+    ],
+    'the API server has nothing to add',
+  );
   t.end();
 });
 
@@ -412,7 +421,7 @@ void t.test('what built-in admission and others add to the sidecar between two p
   const env = [...(sidecar['env'] as unknown[]), { name: 'HTTPS_PROXY', value: 'http://proxy:3128' }];
   const volumeMounts = [
     ...(sidecar['volumeMounts'] as unknown[]),
-    { name: 'kube-api-access-x', mountPath: '/var/run/secrets/kubernetes.io/serviceaccount', readOnly: true },
+    { name: 'azure-wi-token', mountPath: '/var/run/secrets/azure/wi', readOnly: true },
   ];
   const stays = { ...sidecar, ...added, env, volumeMounts };
   const after = { ...stays, terminationMessagePath: '/dev/termination-log' };
