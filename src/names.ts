@@ -137,8 +137,10 @@ export const DEFAULT_RUN_AS_USER = 65532;
 export const TOKEN_LIFETIME = { default: 3600, min: 3600, max: 86400 } as const;
 /** How long git, and containers under `startup: wait`, wait for the first token. */
 export const FIRST_TOKEN_WAIT_SECONDS = 60;
-/** Limit of git's configuration in a pod's annotations; Kubernetes allows 256 KiB for all annotations together. */
+/** Limit of git's configuration in a pod's annotations. */
 export const MAX_CONFIG_BYTES = 200 * 1024;
+/** Kubernetes' limit of all annotations of an object together, keys and values (apimachinery, validation/objectmeta.go). */
+export const MAX_ANNOTATIONS_BYTES = 256 * 1024;
 /** The API server cuts an admission warning that has more characters. */
 export const MAX_WARNING_LENGTH = 256;
 

@@ -5,6 +5,8 @@ import {
   completeInjection,
   type Defaults,
   examinePod,
+  findTextProblem,
+  findUntypedAnnotation,
   keepAnnotations,
   type Operation,
   type Outcome,
@@ -155,8 +157,16 @@ function injectTemplate(template: PodTemplate, context: Context): TemplateResult
   }
   const candidate = examinePod(pod, namespace, description);
   if (candidate.kind !== 'candidate') return describeOutcome(candidate, description);
-  const serviceAccount = context.objects.findServiceAccount(namespace, candidate.serviceAccountName);
-  const annotations = keepAnnotations(readField(serviceAccount, 'metadata', 'annotations'));
+  const { serviceAccountName } = candidate;
+  const serviceAccount = context.objects.findServiceAccount(namespace, serviceAccountName);
+  const written = readField(serviceAccount, 'metadata', 'annotations');
+  const problem = findUntypedAnnotation(written);
+  if (problem !== undefined) {
+    const message = `service account ${namespace}/${serviceAccountName}: ${problem}`;
+    const refusal = { reason: 'invalid-annotation', subject: 'service-account', message } as const;
+    return describeOutcome({ kind: 'refused', answer: 'deny', ...refusal }, description);
+  }
+  const annotations = keepAnnotations(written);
   return describeOutcome(completeInjection(candidate, { state: 'found', annotations }, context.defaults), description);
 }
 
@@ -169,7 +179,12 @@ function findNamespaceReason(
     return { reason: 'namespace-excluded', message: `namespace ${namespace} is never served` };
   }
   const object = context.objects.findNamespace(namespace);
-  if (object === undefined || readField(object, 'metadata', 'labels', INJECT) === 'enabled') return undefined;
+  const label = readField(object, 'metadata', 'labels', INJECT);
+  if (object === undefined || label === 'enabled') return undefined;
+  if (findTextProblem(label) !== undefined) {
+    const message = `namespace ${namespace}: label ${INJECT} is not a text; write ${INJECT}: enabled`;
+    return { reason: 'namespace-not-enabled', message };
+  }
   return { reason: 'namespace-not-enabled', message: `namespace ${namespace} has no label ${INJECT}: enabled` };
 }
 

@@ -1,8 +1,10 @@
 /** Reads the annotations of a pod and of its service account: their values, and what is wrong with them. PURE. */
 import { ANNOTATION, AZURE_ANNOTATION, GROUP, WRITTEN_ANNOTATION } from '../names.js';
+import { isObject } from '../values/json.js';
 import { describeProblem, type Reader } from '../values/readers.js';
 import { truncate } from '../values/text.js';
 import { READERS } from './annotations.js';
+import { findTextProblem } from './pod-shape.js';
 import type { Refusal, RefusalReason, Subject, Warning } from './reasons.js';
 import { findNearest } from './suggest.js';
 
@@ -40,6 +42,16 @@ export function keepAnnotations(annotations: unknown): Readonly<Record<string, s
     (entry): entry is [string, string] => typeof entry[1] === 'string' && isReadFromServiceAccount(entry[0]),
   );
   return kept.length === 0 ? NO_ANNOTATIONS : Object.fromEntries(kept);
+}
+
+/** What is wrong with the type of an annotation that {@link keepAnnotations} leaves out: only a file can hold one. */
+export function findUntypedAnnotation(annotations: unknown): string | undefined {
+  if (!isObject(annotations)) return undefined;
+  for (const [name, value] of Object.entries(annotations)) {
+    const problem = isReadFromServiceAccount(name) ? findTextProblem(value) : undefined;
+    if (problem !== undefined) return `annotation ${truncate(name)} ${problem}`;
+  }
+  return undefined;
 }
 
 /** All annotations of the group count, since a misspelled one is reported. */

@@ -4,14 +4,16 @@ import { renderGitconfig, renderGitconfigSystem } from '../git/gitconfig.js';
 import type { Container } from '../kubernetes/types.js';
 import { INJECTED_LABEL, WRITTEN_ANNOTATION } from '../names.js';
 import { VERSION } from '../version.js';
-import { type ContainerRef, findFormerPointer, isSidecar } from './containers.js';
-import { isUnchanged, restore } from './drift.js';
-import { configureEnv, configureMounts, listMounts, type Plan } from './git-channels.js';
+import { carryOver } from './carry-over.js';
+import { type ContainerRef, isSidecar, nameContainer } from './containers.js';
+import { isSameSource } from './drift.js';
+import { configureMounts, listMounts, type Plan } from './git-channels.js';
+import { configureEnv } from './git-environment.js';
 import { type Edit, type Empty, joinPointer, ListEdit, MapEdit, type Operation } from './patch.js';
-import type { CheckedPod } from './pod-shape.js';
+import type { CheckedPod, Texts } from './pod-shape.js';
 import type { Defaults, Settings } from './settings.js';
-import { buildSidecar } from './sidecar.js';
-import { isEarlierPass, readFormerlyEmpty, type Status } from './status-annotation.js';
+import { buildSidecar, type SidecarContainer } from './sidecar.js';
+import { isEarlierPass, isPassOfThisVersion, readFormerlyEmpty, type Status } from './status-annotation.js';
 import { buildVolumes } from './volumes.js';
 
 /** The plan of each configured container. */
@@ -46,8 +48,20 @@ interface Build {
   readonly files: GitFiles;
 }
 
+/** Size of the patched pod's annotations, keys and values, as the API server counts it. */
+export interface AnnotationsBytes {
+  readonly all: number;
+  readonly withoutOurs: number;
+}
+
+interface Built {
+  readonly patch: readonly Operation[];
+  readonly status: Status;
+  readonly annotationsBytes: AnnotationsBytes;
+}
+
 /** The patch (RFC 6902) of the raw pod, and the status that it writes. */
-export function buildPatch(build: Build): { patch: readonly Operation[]; status: Status } {
+export function buildPatch(build: Build): Built {
   const { pod, settings, containers, plans, files } = build;
   const operations: Operation[] = [];
   const empty: Record<string, Empty> = { ...readFormerlyEmpty(pod) };
@@ -68,13 +82,33 @@ export function buildPatch(build: Build): { patch: readonly Operation[]; status:
     tenantId: settings.tenantId,
     ...(Object.keys(empty).length > 0 && { empty }),
   };
-  annotations.set(WRITTEN_ANNOTATION.status, JSON.stringify(status));
-  annotations.set(WRITTEN_ANNOTATION.gitconfig, files.gitconfig);
-  annotations.set(WRITTEN_ANNOTATION.helper, files.helper);
-  annotations.set(WRITTEN_ANNOTATION.gitconfigSystem, files.gitconfigSystem);
+  const written = {
+    [WRITTEN_ANNOTATION.status]: JSON.stringify(status),
+    [WRITTEN_ANNOTATION.gitconfig]: files.gitconfig,
+    [WRITTEN_ANNOTATION.helper]: files.helper,
+    [WRITTEN_ANNOTATION.gitconfigSystem]: files.gitconfigSystem,
+  };
+  for (const [annotation, text] of Object.entries(written)) annotations.set(annotation, text);
   const labels = new MapEdit(joinPointer('metadata', 'labels'), pod.metadata.labels);
   labels.set(INJECTED_LABEL, 'true');
-  return { patch: [...annotations.finish(), ...labels.finish(), ...operations], status };
+  return {
+    patch: [...annotations.finish(), ...labels.finish(), ...operations],
+    status,
+    annotationsBytes: countAnnotations(pod.metadata.annotations ?? {}, written),
+  };
+}
+
+function countAnnotations(existing: Texts, written: Texts): AnnotationsBytes {
+  const withoutOurs = countBytes(
+    Object.fromEntries(Object.entries(existing).filter(([key]) => !Object.hasOwn(written, key))),
+  );
+  return { withoutOurs, all: withoutOurs + countBytes(written) };
+}
+
+function countBytes(texts: Texts): number {
+  return Object.entries(texts)
+    .filter(([, text]) => text !== undefined)
+    .reduce((bytes, [key, text]) => bytes + Buffer.byteLength(key) + Buffer.byteLength(text ?? ''), 0);
 }
 
 /** Configures the planned containers, and removes the items of an earlier pass from the others. */
@@ -85,7 +119,7 @@ function editContainers(pod: CheckedPod, containers: readonly ContainerRef[], pl
     const channels = plans.get(container)?.channels;
     if (channels === undefined && !earlierPass) return [];
     const path = joinPointer('spec', list, index);
-    const former = findFormerPointer(pod, ref);
+    const former = nameContainer(ref);
     const env = new ListEdit(`${path}/env`, container.env, `${former}/env`);
     configureEnv(env, channels ?? new Set(), earlierPass);
     const mounts = new ListEdit(`${path}/volumeMounts`, container.volumeMounts, `${former}/volumeMounts`);
@@ -98,7 +132,7 @@ function editContainers(pod: CheckedPod, containers: readonly ContainerRef[], pl
 function editSpec({ pod, settings, defaults, containers, plans }: Build): Edit[] {
   const volumes = new ListEdit(joinPointer('spec', 'volumes'), pod.spec.volumes);
   for (const volume of buildVolumes(settings, defaults, needsSystemFile(plans))) {
-    volumes.put(({ name }) => name === volume.name, volume, isUnchanged);
+    volumes.put(({ name }) => name === volume.name, volume, isSameSource);
   }
   const secrets = new ListEdit(joinPointer('spec', 'imagePullSecrets'), pod.spec.imagePullSecrets);
   for (const name of defaults.pullSecrets) {
@@ -107,12 +141,22 @@ function editSpec({ pod, settings, defaults, containers, plans }: Build): Edit[]
   const userContainers = containers.map(({ container }) => container);
   const sidecar = buildSidecar(pod, userContainers, settings, defaults);
   const initContainers = new ListEdit(joinPointer('spec', 'initContainers'), pod.spec.initContainers);
-  const first = initContainers.items[0];
-  if (first !== undefined && isSidecar(first)) {
-    if (!isUnchanged(first, sidecar)) initContainers.replace(0, restore(first, sidecar));
+  placeSidecar(pod, initContainers, sidecar);
+  return [volumes, secrets, initContainers];
+}
+
+/** Puts the sidecar first, once. Of one of the running version, what others changed on it comes along. */
+function placeSidecar(pod: CheckedPod, initContainers: ListEdit<Container>, sidecar: SidecarContainer): void {
+  const index = initContainers.items.findIndex(isSidecar);
+  const existing = initContainers.items[index];
+  const keepsChanges = existing !== undefined && isPassOfThisVersion(pod);
+  const wanted: Container = keepsChanges ? carryOver(existing, sidecar) : sidecar;
+  if (existing !== undefined && index === 0) {
+    const isAsWanted = keepsChanges ? wanted === existing : isSameSource(existing, wanted);
+    if (!isAsWanted) initContainers.replace(0, wanted);
+    initContainers.removeAll((one, at) => at > 0 && isSidecar(one));
   } else {
     initContainers.removeAll(isSidecar);
-    initContainers.prepend(sidecar);
+    initContainers.prepend(wanted);
   }
-  return [volumes, secrets, initContainers];
 }

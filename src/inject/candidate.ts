@@ -1,8 +1,9 @@
 /** Examines a pod once: skipped, refused, or a candidate whose service account is looked up next. PURE. */
+import { GROUP, USE_LABEL } from '../names.js';
 import { readSource, type Source } from './annotation-sources.js';
 import { type ContainerRef, listUserContainers } from './containers.js';
 import { decideToSkip, findPodRefusal, refusePod } from './eligibility.js';
-import { type CheckedPod, describePod, parsePod, readTexts } from './pod-shape.js';
+import { type CheckedPod, describePod, findTextProblem, parsePod, readTexts, readValues } from './pod-shape.js';
 import type { Refused, Skipped } from './reasons.js';
 
 /** A pod in which nothing was found that keeps it from being injected. */
@@ -31,15 +32,26 @@ export function examinePod(
 ): Skipped | Refused | Candidate {
   const annotations = readTexts(raw, 'annotations');
   const skipped = decideToSkip(readTexts(raw, 'labels'), annotations, description);
-  if (skipped !== undefined) return skipped;
+  // An unquoted `true` in a file asks for an identity, though the API server would refuse it.
+  if (skipped !== undefined && readValues(raw, 'labels')[USE_LABEL] !== true) return skipped;
   const source = readSource('pod', description, annotations);
   const parsed = parsePod(raw);
-  if ('problem' in parsed) return refusePod(source, { reason: 'malformed-pod', clause: parsed.problem });
+  if ('problem' in parsed) {
+    const reason = hasMalformedAnnotation(raw) ? 'invalid-annotation' : 'malformed-pod';
+    return refusePod(source, { reason, clause: parsed.problem });
+  }
   const { pod } = parsed;
   const containers = listUserContainers(pod);
   const refusal = findPodRefusal(pod, containers);
   if (refusal !== undefined) return refusePod(source, refusal);
   return { kind: 'candidate', namespace, serviceAccountName: nameServiceAccount(pod), pod, containers, source };
+}
+
+/** Whether an annotation of the group has a value that is not a text. */
+function hasMalformedAnnotation(raw: unknown): boolean {
+  return Object.entries(readValues(raw, 'annotations')).some(
+    ([name, value]) => name.startsWith(`${GROUP}/`) && findTextProblem(value) !== undefined,
+  );
 }
 
 function nameServiceAccount({ spec }: CheckedPod): string {

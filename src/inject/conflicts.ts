@@ -1,15 +1,6 @@
-/** Finds what in a pod is in the way of what injection adds: names, ports, paths and variables that are taken. PURE. */
+/** Finds what in a pod is in the way of what injection adds: names, ports and variables that are taken. PURE. */
 import { GITCONFIG_PATH, GITCONFIG_SYSTEM_PATH } from '../git/gitconfig.js';
-import {
-  ANNOTATION,
-  AZURE_ANNOTATION,
-  type Channel,
-  CONFIG_DIRECTORY,
-  OUR_VOLUMES,
-  PRODUCT,
-  STATE_DIRECTORY,
-  SYSTEM_GITCONFIG,
-} from '../names.js';
+import { ANNOTATION, OUR_VOLUMES, PRODUCT } from '../names.js';
 import { truncate } from '../values/text.js';
 import { type ContainerRef, isSidecar } from './containers.js';
 import type { CheckedPod } from './pod-shape.js';
@@ -52,27 +43,6 @@ export function findTakenPort(
   };
 }
 
-/** A configured container with a mount of its own at one of our paths. */
-export function findTakenPath(
-  configured: readonly ContainerRef[],
-  gitConfig: 'auto' | readonly Channel[],
-): PodRefusal | undefined {
-  const coversSystemFile = gitConfig !== 'auto' && gitConfig.includes('file');
-  const ours = [STATE_DIRECTORY, CONFIG_DIRECTORY, ...(coversSystemFile ? [SYSTEM_GITCONFIG] : [])];
-  const isOurs = (path: string): boolean => ours.some((one) => path === one || path.startsWith(`${one}/`));
-  for (const { container } of configured) {
-    const mount = container.volumeMounts?.find(
-      ({ name, mountPath }) => !OUR_VOLUMES.has(name) && isOurs(normalizePath(mountPath)),
-    );
-    if (mount === undefined) continue;
-    return {
-      reason: 'path-taken',
-      clause: `container ${truncate(container.name)} mounts the volume ${truncate(mount.name)} at ${truncate(mount.mountPath)}, which is ${PRODUCT}'s path; mount it elsewhere, or leave the container out with annotation ${AZURE_ANNOTATION.skipContainers}`,
-    };
-  }
-  return undefined;
-}
-
 /** A variable that names one of our files; after an earlier pass, it is ours. */
 export function findTakenVariable(pod: CheckedPod, configured: readonly ContainerRef[]): PodRefusal | undefined {
   if (isEarlierPass(pod)) return undefined;
@@ -85,14 +55,4 @@ export function findTakenVariable(pod: CheckedPod, configured: readonly Containe
     };
   }
   return undefined;
-}
-
-/** Without doubled slashes and dots. `/run` counts as `/var/run`: in most images they are one folder. */
-function normalizePath(path: string): string {
-  const segments: string[] = [];
-  for (const segment of path.split('/')) {
-    if (segment === '..') segments.pop();
-    else if (segment !== '' && segment !== '.') segments.push(segment);
-  }
-  return `/${segments[0] === 'run' ? 'var/' : ''}${segments.join('/')}`;
 }

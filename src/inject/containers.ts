@@ -25,9 +25,7 @@ export function isSidecar({ name }: Container): boolean {
   return name === SIDECAR_CONTAINER;
 }
 
-/** JSON pointer of a container before our sidecar was added. */
-export function findFormerPointer(pod: CheckedPod, { list, index }: ContainerRef): string {
-  const before = (pod.spec.initContainers ?? []).slice(0, index);
-  const isAfterSidecar = list === 'initContainers' && isEarlierPass(pod) && before.some(isSidecar);
-  return joinPointer('spec', list, isAfterSidecar ? index - 1 : index);
+/** Names a container in the status: its JSON pointer with its name for its index, which others may shift. */
+export function nameContainer({ list, container }: ContainerRef): string {
+  return joinPointer('spec', list, container.name);
 }

@@ -9,8 +9,10 @@ import {
   WRITTEN_ANNOTATION,
 } from '../names.js';
 import { joinFindings, type Source } from './annotation-sources.js';
-import { findTakenName, findTakenPath, findTakenPort, findTakenVariable } from './conflicts.js';
+import { findTakenName, findTakenPort, findTakenVariable } from './conflicts.js';
 import type { ContainerRef } from './containers.js';
+import { findMeshProxy } from './mesh.js';
+import { requiresWindows } from './operating-system.js';
 import type { CheckedPod } from './pod-shape.js';
 import {
   DENIED_REASONS,
@@ -25,6 +27,7 @@ import {
 } from './reasons.js';
 import type { Settings } from './settings.js';
 import { isEarlierPass } from './status-annotation.js';
+import { findReadOnlyParent, findTakenPath } from './taken-paths.js';
 
 type TextMap = Readonly<Record<string, string>>;
 
@@ -75,8 +78,7 @@ const RESERVED = [WRITTEN_ANNOTATION.gitconfig, WRITTEN_ANNOTATION.helper, WRITT
 
 /** Why the pod itself can't be served, whatever its settings are. */
 export function findPodRefusal(pod: CheckedPod, containers: readonly ContainerRef[]): PodRefusal | undefined {
-  const os = pod.spec.os?.name ?? pod.spec.nodeSelector?.['kubernetes.io/os'];
-  if (os === 'windows') {
+  if (requiresWindows(pod, containers)) {
     return { reason: 'windows', clause: `Windows pods can't be served; set annotation ${INJECT}: disabled` };
   }
   const reserved = RESERVED.find((annotation) => pod.metadata.annotations?.[annotation] !== undefined);
@@ -103,6 +105,7 @@ export function findSettingsRefusal(
     findMissingNetwork(pod, settings) ??
     findTakenPort(pod, containers, settings.port) ??
     findTakenPath(configured, settings.gitConfig) ??
+    findReadOnlyParent(pod, configured) ??
     findTakenVariable(pod, configured)
   );
 }
@@ -114,9 +117,4 @@ function findMissingNetwork(pod: CheckedPod, { startup }: Settings): PodRefusal 
     reason: 'startup-without-network',
     clause: `annotation ${ANNOTATION.startup} "require" is not possible with ${proxy} as a plain container: there is no network before it runs; set proceed, or make the proxy a native sidecar`,
   };
-}
-
-/** The plain container through which all traffic of the pod goes: before it runs, there is no network. */
-export function findMeshProxy(pod: CheckedPod): string | undefined {
-  return pod.spec.containers.find(({ name }) => name === 'istio-proxy' || name === 'linkerd-proxy')?.name;
 }

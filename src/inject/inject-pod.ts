@@ -1,13 +1,15 @@
 /** Injection of one pod in two phases: it is examined, and completed once its service account is known. PURE. */
 import type { Container } from '../kubernetes/types.js';
-import { ANNOTATION, AZURE_ANNOTATION, MAX_CONFIG_BYTES } from '../names.js';
+import { ANNOTATION, AZURE_ANNOTATION, MAX_ANNOTATIONS_BYTES, MAX_CONFIG_BYTES } from '../names.js';
 import { joinTruncated, truncate } from '../values/text.js';
 import { readSource } from './annotation-sources.js';
-import { buildPatch, type GitFiles, type Plans, renderGitFiles } from './build.js';
+import { type AnnotationsBytes, buildPatch, type GitFiles, type Plans, renderGitFiles } from './build.js';
 import { type Candidate, examinePod } from './candidate.js';
 import type { ContainerRef } from './containers.js';
-import { findMeshProxy, findSettingsRefusal, refuse, refusePod } from './eligibility.js';
-import { planChannels, removeOurEnv } from './git-channels.js';
+import { findSettingsRefusal, refuse, refusePod } from './eligibility.js';
+import { planChannels } from './git-channels.js';
+import { removeOurEnv } from './git-environment.js';
+import { findMeshProxy } from './mesh.js';
 import { ListEdit, type Operation } from './patch.js';
 import type { CheckedPod } from './pod-shape.js';
 import type { PodRefusal, Refusal, Refused, Skipped, Warning } from './reasons.js';
@@ -61,7 +63,16 @@ export function completeInjection(candidate: Candidate, lookup: ServiceAccountLo
   if (tooLarge !== undefined) return refusePod(source, tooLarge);
   const effective: Settings =
     findDelayingProxy(pod, settings) === undefined ? settings : { ...settings, startup: 'proceed' };
-  const { patch, status } = buildPatch({ pod, settings: effective, defaults, containers, plans, files });
+  const { patch, status, annotationsBytes } = buildPatch({
+    pod,
+    settings: effective,
+    defaults,
+    containers,
+    plans,
+    files,
+  });
+  const overflow = findOverflow(annotationsBytes);
+  if (overflow !== undefined) return refusePod(source, overflow);
   return { kind: 'injected', patch, warnings: listWarnings(candidate, resolved, plans), status };
 }
 
@@ -113,6 +124,15 @@ function findExcess({ gitconfig, helper, gitconfigSystem = '' }: GitFiles): PodR
   return {
     reason: 'settings-too-large',
     clause: `git's configuration would take ${bytes} bytes of annotations, more than ${MAX_CONFIG_BYTES}; name fewer organizations and projects`,
+  };
+}
+
+/** The API server would refuse the pod for our annotations. One whose own are too large it refuses by itself. */
+function findOverflow({ all, withoutOurs }: AnnotationsBytes): PodRefusal | undefined {
+  if (all <= MAX_ANNOTATIONS_BYTES || withoutOurs > MAX_ANNOTATIONS_BYTES) return undefined;
+  return {
+    reason: 'settings-too-large',
+    clause: `with git's configuration, metadata.annotations would take ${all} bytes, more than the ${MAX_ANNOTATIONS_BYTES} that Kubernetes allows; shorten the pod's own annotations, or name fewer organizations and projects`,
   };
 }
 

@@ -70,18 +70,22 @@ export class ListEdit<T> implements Edit {
     this.#operations.push({ op: 'remove', path: `${this.path}/${index}` });
   }
 
-  /** Adds our item at the end, or replaces it where it differs; all other items keep their places. */
+  /**
+   * Adds our item at the end, or replaces it where it differs. Where it appears more than once the first stays; all other
+   * items keep their places.
+   */
   put(isOurs: (item: T) => boolean, wanted: T, isSame: (existing: T, wanted: T) => boolean): void {
     const index = this.items.findIndex(isOurs);
     const existing = this.items[index];
     if (existing === undefined) this.append(wanted);
     else if (!isSame(existing, wanted)) this.replace(index, wanted);
+    if (existing !== undefined) this.removeAll((item, at) => at > index && isOurs(item));
   }
 
-  removeAll(isOurs: (item: T) => boolean): void {
+  removeAll(isOurs: (item: T, index: number) => boolean): void {
     for (let index = this.items.length - 1; index >= 0; index--) {
       const item = this.items[index];
-      if (item !== undefined && isOurs(item)) this.remove(index);
+      if (item !== undefined && isOurs(item, index)) this.remove(index);
     }
   }
 

@@ -1,8 +1,11 @@
 /** A pod from outside: its raw JSON is checked once, in every field that injection reads. PURE. */
 import type {
+  Affinity,
   Container,
   ContainerPort,
   EnvVar,
+  NodeSelectorRequirement,
+  NodeSelectorTerm,
   PodSpec,
   Resources,
   SecurityContext,
@@ -28,13 +31,17 @@ export function parsePod(raw: unknown): { readonly pod: CheckedPod } | { readonl
   return { problem: `${flaw.path === '' ? 'the pod' : flaw.path.slice(1)} ${flaw.clause}` };
 }
 
-/** Labels or annotations of raw JSON of any shape; values that are not texts are left out. */
-export function readTexts(raw: unknown, field: 'labels' | 'annotations'): Readonly<Record<string, string>> {
+/** Labels or annotations of raw JSON of any shape, with values of any type. */
+export function readValues(raw: unknown, field: 'labels' | 'annotations'): Readonly<Record<string, unknown>> {
   const metadata = isObject(raw) ? raw['metadata'] : undefined;
-  const texts = isObject(metadata) ? metadata[field] : undefined;
-  if (!isObject(texts)) return {};
+  const values = isObject(metadata) ? metadata[field] : undefined;
+  return isObject(values) ? values : {};
+}
+
+/** As {@link readValues}; values that are not texts are left out. */
+export function readTexts(raw: unknown, field: 'labels' | 'annotations'): Readonly<Record<string, string>> {
   return Object.fromEntries(
-    Object.entries(texts).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+    Object.entries(readValues(raw, field)).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
   );
 }
 
@@ -123,24 +130,71 @@ const checkResources = objectOf<Resources>({
 const checkSecurityContext = objectOf<SecurityContext>({
   runAsUser: optional(checkWhole),
   runAsNonRoot: optional(checkBoolean),
+  windowsOptions: optional(objectOf<object>({})),
 });
 
 const checkContainer = objectOf<Container>({
   name: checkName,
+  image: optional(checkText),
   env: optional(listOf(objectOf<EnvVar>({ name: checkName, value: optional(checkText), valueFrom: acceptAny }))),
   envFrom: optional(listOf(objectOf<object>({}))),
   volumeMounts: optional(
-    listOf(objectOf<VolumeMount>({ name: checkName, mountPath: checkText, subPath: optional(checkText) })),
+    listOf(
+      objectOf<VolumeMount>({
+        name: checkName,
+        mountPath: checkText,
+        subPath: optional(checkText),
+        subPathExpr: optional(checkText),
+        readOnly: optional(checkBoolean),
+      }),
+    ),
   ),
   ports: optional(listOf(objectOf<ContainerPort>({ containerPort: optional(checkWhole) }))),
   resources: optional(checkResources),
   securityContext: optional(checkSecurityContext),
 });
 
+const checkNodeTerm = objectOf<NodeSelectorTerm>({
+  matchExpressions: optional(
+    listOf(
+      objectOf<NodeSelectorRequirement>({ key: checkText, operator: checkText, values: optional(listOf(checkText)) }),
+    ),
+  ),
+  matchFields: optional(listOf(acceptAny)),
+});
+
+type NodeAffinity = NonNullable<Affinity['nodeAffinity']>;
+type RequiredTerms = NonNullable<NodeAffinity['requiredDuringSchedulingIgnoredDuringExecution']>;
+
+const checkAffinity = objectOf<Affinity>({
+  nodeAffinity: optional(
+    objectOf<NodeAffinity>({
+      requiredDuringSchedulingIgnoredDuringExecution: optional(
+        objectOf<RequiredTerms>({ nodeSelectorTerms: optional(listOf(checkNodeTerm)) }),
+      ),
+    }),
+  ),
+});
+
+/**
+ * What is wrong with the value of a label or annotation. As Kubernetes, it takes null for the empty text; YAML reads an
+ * unquoted `true` or `8779` as something else.
+ */
+export function findTextProblem(value: unknown): string | undefined {
+  if (value === undefined || value === null || typeof value === 'string') return undefined;
+  const isScalar = typeof value === 'boolean' || typeof value === 'number';
+  return `is not a text${isScalar ? `; write it in quotes: "${value}"` : ''}`;
+}
+
+const checkLabel: Check<string | null | undefined> = (value) => {
+  const clause = findTextProblem(value);
+  return clause === undefined ? undefined : { path: '', clause };
+};
+
 const checkPod = objectOf<CheckedPod>({
   metadata: objectOf<CheckedPod['metadata']>({
-    labels: optional(mapOf(optional(checkText))),
-    annotations: optional(mapOf(optional(checkText))),
+    labels: optional(mapOf(checkLabel)),
+    annotations: optional(mapOf(checkLabel)),
   }),
   spec: objectOf<PodSpec>({
     containers: listOf(checkContainer),
@@ -153,5 +207,6 @@ const checkPod = objectOf<CheckedPod>({
     hostNetwork: optional(checkBoolean),
     os: optional(objectOf<{ name?: string | null }>({ name: optional(checkText) })),
     nodeSelector: optional(mapOf(checkText)),
+    affinity: optional(checkAffinity),
   }),
 });

@@ -16,15 +16,18 @@ import {
   VOLUME,
 } from '../names.js';
 import type { SidecarResources } from './annotations.js';
+import { ISTIO_PROXY } from './mesh.js';
 import type { CheckedPod } from './pod-shape.js';
 import { parseQuantity } from './quantity.js';
 import type { Defaults, Settings } from './settings.js';
+
+export type SidecarProbe = 'healthz' | 'startz';
 
 /** The kubelet's largest threshold: at one failure a second it gives up after 68 years. */
 const NEVER = 2 ** 31 - 1;
 
 /** The sidecar as it is written. Quantities from an annotation may be numbers. */
-type SidecarContainer = Omit<Plain<V1Container>, 'resources'> & { readonly resources: SidecarResources };
+export type SidecarContainer = Omit<Plain<V1Container>, 'resources'> & { readonly resources: SidecarResources };
 
 /**
  * Builds the native sidecar.
@@ -39,7 +42,7 @@ export function buildSidecar(
 ): SidecarContainer {
   const port = pod.spec.hostNetwork === true ? NO_PORT : settings.port;
   const startupProbe: Plain<V1Probe> = {
-    ...buildProbe('startz', port, defaults),
+    ...buildProbe('startz', port, pod, defaults),
     periodSeconds: 1,
     failureThreshold: NEVER,
   };
@@ -59,7 +62,7 @@ export function buildSidecar(
         : [{ name: VOLUME.extraCa, mountPath: EXTRA_CA_DIRECTORY, readOnly: true }]),
     ],
     ...(settings.startup !== 'proceed' && { startupProbe }),
-    livenessProbe: { ...buildProbe('healthz', port, defaults), periodSeconds: 60, failureThreshold: 3 },
+    livenessProbe: { ...buildProbe('healthz', port, pod, defaults), periodSeconds: 60, failureThreshold: 3 },
     resources: fitResources(pod, containers, settings.resources, defaults.resources),
     securityContext: {
       allowPrivilegeEscalation: false,
@@ -93,10 +96,14 @@ function buildEnv(settings: Settings, defaults: Defaults, port: number): Plain<V
   return Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]));
 }
 
-/** A probe over HTTP or, where the sidecar opens no port, by a program that asks over its socket. */
-function buildProbe(path: 'healthz' | 'startz', port: number, defaults: Defaults): Plain<V1Probe> {
+/**
+ * A probe over HTTP. A program in the sidecar asks instead where the sidecar opens no port, and where Istio's proxy is in the
+ * pod: in strict mutual TLS it refuses the kubelet's plain request.
+ */
+function buildProbe(path: SidecarProbe, port: number, { spec }: CheckedPod, defaults: Defaults): Plain<V1Probe> {
   const flags = defaults.nodeFlags;
-  return port === NO_PORT
+  const hasIstio = [...(spec.initContainers ?? []), ...spec.containers].some(({ name }) => name === ISTIO_PROXY);
+  return port === NO_PORT || hasIstio
     ? { exec: { command: [IMAGE.node, ...flags, IMAGE.sidecar, 'probe', path] }, timeoutSeconds: 10 }
     : { httpGet: { path: `/${path}`, port, scheme: 'HTTP' }, timeoutSeconds: 5 };
 }
@@ -117,8 +124,9 @@ function chooseUser(
   // Where the pod's user is root but every container sets another, the sidecar does not run as root either.
   const inherited = ofPod !== 0 || users.includes(undefined) ? ofPod : undefined;
   const user = fallback === null ? ofPod : (common ?? inherited ?? fallback);
-  const runAsNonRoot = user === 0 ? {} : { runAsNonRoot: true };
-  return fallback === null || user === undefined ? runAsNonRoot : { ...runAsNonRoot, runAsUser: user };
+  // Written out, since the kubelet refuses a root that inherits the pod's `runAsNonRoot: true`.
+  const runAsNonRoot = user !== 0;
+  return fallback === null || user === undefined ? { runAsNonRoot } : { runAsNonRoot, runAsUser: user };
 }
 
 /** Requests and limits that keep the pod's quality-of-service class, and stay within its own totals. */

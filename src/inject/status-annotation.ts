@@ -1,6 +1,7 @@
 /** The annotation `status`, which marks a pod of an earlier pass and says what that pass found. PURE. */
 import { WRITTEN_ANNOTATION } from '../names.js';
 import { isObject } from '../values/json.js';
+import { VERSION } from '../version.js';
 import type { Empty } from './patch.js';
 import type { CheckedPod } from './pod-shape.js';
 
@@ -12,8 +13,8 @@ export interface Status {
   readonly clientId: string;
   readonly tenantId: string;
   /**
-   * Lists and maps that were empty before injection, by JSON pointer; absent where there are none. The API server never
-   * sends any. `uninject` puts them back.
+   * Lists and maps that were empty before injection, by JSON pointer, with names for the indexes of containers; absent where
+   * there are none. The API server never sends any. `uninject` puts them back.
    */
   readonly empty?: Readonly<Record<string, Empty>>;
 }
@@ -23,14 +24,25 @@ export function isEarlierPass(pod: CheckedPod): boolean {
   return typeof pod.metadata.annotations?.[WRITTEN_ANNOTATION.status] === 'string';
 }
 
+/**
+ * Whether that pass was of the running version, so that it wrote what we would write: all that differs in its items is then
+ * the work of others. Items of another version are rebuilt whole.
+ */
+export function isPassOfThisVersion(pod: CheckedPod): boolean {
+  return readStatus(pod)['version'] === VERSION;
+}
+
 /** What was empty before the earlier pass; nothing where there is no status, or one that can't be read. */
 export function readFormerlyEmpty(pod: CheckedPod): Readonly<Record<string, Empty>> {
-  let status: unknown;
+  const empty = readStatus(pod)['empty'];
+  return isObject(empty) ? (empty as Readonly<Record<string, Empty>>) : {};
+}
+
+function readStatus(pod: CheckedPod): Readonly<Record<string, unknown>> {
   try {
-    status = JSON.parse(pod.metadata.annotations?.[WRITTEN_ANNOTATION.status] ?? '{}');
+    const status: unknown = JSON.parse(pod.metadata.annotations?.[WRITTEN_ANNOTATION.status] ?? '{}');
+    return isObject(status) ? status : {};
   } catch {
     return {};
   }
-  const empty = isObject(status) ? status['empty'] : undefined;
-  return isObject(empty) ? (empty as Readonly<Record<string, Empty>>) : {};
 }

@@ -1,7 +1,8 @@
 /** Takes our items out of an injected pod. PURE. */
 import { INJECTED_LABEL, OUR_VOLUMES, WRITTEN_ANNOTATION } from '../names.js';
-import { findFormerPointer, isSidecar, listUserContainers } from './containers.js';
-import { configureMounts, removeOurEnv } from './git-channels.js';
+import { isSidecar, listUserContainers, nameContainer } from './containers.js';
+import { configureMounts } from './git-channels.js';
+import { removeOurEnv } from './git-environment.js';
 import { joinPointer, ListEdit, MapEdit, type Operation } from './patch.js';
 import { parsePod } from './pod-shape.js';
 import { isEarlierPass, readFormerlyEmpty } from './status-annotation.js';
@@ -20,7 +21,7 @@ export function uninjectPod(raw: unknown): readonly Operation[] | undefined {
   for (const ref of listUserContainers(pod)) {
     const { list, index, container } = ref;
     const path = joinPointer('spec', list, index);
-    const former = findFormerPointer(pod, ref);
+    const former = nameContainer(ref);
     const env = new ListEdit(`${path}/env`, container.env);
     removeOurEnv(env);
     operations.push(...env.finish(empty[`${former}/env`]));

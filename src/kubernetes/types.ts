@@ -13,6 +13,8 @@ export interface VolumeMount {
   readonly name: string;
   readonly mountPath: string;
   readonly subPath?: string | null;
+  readonly subPathExpr?: string | null;
+  readonly readOnly?: boolean | null;
 }
 
 export interface ContainerPort {
@@ -29,10 +31,12 @@ export interface Resources {
 export interface SecurityContext {
   readonly runAsUser?: number | null;
   readonly runAsNonRoot?: boolean | null;
+  readonly windowsOptions?: object | null;
 }
 
 export interface Container {
   readonly name: string;
+  readonly image?: string | null;
   readonly env?: readonly EnvVar[] | null;
   readonly envFrom?: readonly unknown[] | null;
   readonly volumeMounts?: readonly VolumeMount[] | null;
@@ -43,6 +47,27 @@ export interface Container {
 
 export interface Volume {
   readonly name: string;
+}
+
+export interface NodeSelectorRequirement {
+  readonly key: string;
+  readonly operator: string;
+  readonly values?: readonly string[] | null;
+}
+
+/** Its requirements must all hold. */
+export interface NodeSelectorTerm {
+  readonly matchExpressions?: readonly NodeSelectorRequirement[] | null;
+  readonly matchFields?: readonly unknown[] | null;
+}
+
+/** One of the required terms must hold. */
+export interface Affinity {
+  readonly nodeAffinity?: {
+    readonly requiredDuringSchedulingIgnoredDuringExecution?: {
+      readonly nodeSelectorTerms?: readonly NodeSelectorTerm[] | null;
+    } | null;
+  } | null;
 }
 
 export interface PodSpec {
@@ -56,6 +81,7 @@ export interface PodSpec {
   readonly hostNetwork?: boolean | null;
   readonly os?: { readonly name?: string | null } | null;
   readonly nodeSelector?: Readonly<Record<string, string>> | null;
+  readonly affinity?: Affinity | null;
 }
 
 export interface Metadata {

@@ -47,7 +47,7 @@ function inject(given: Case): Outcome {
 function injectSidecar(given: Case): Record<string, unknown> {
   const outcome = inject(given);
   if (outcome.kind !== 'injected') throw new Error(outcome.message);
-  const operation = outcome.patch.find(({ path }) => path.startsWith('/spec/initContainers'));
+  const operation = outcome.patch.find(({ path }) => /^\/spec\/initContainers(?:\/0)?$/.test(path));
   if (operation?.op !== 'add') throw new Error('no sidecar was added');
   return (Array.isArray(operation.value) ? operation.value[0] : operation.value) as Record<string, unknown>;
 }
@@ -333,7 +333,23 @@ void t.test('the sidecar fits the pod', (t) => {
     [
       'root, with no capability',
       { container: { securityContext: { runAsUser: 0 } } },
-      { runAsUser: 0, runAsNonRoot: undefined, capabilities: { drop: ['ALL'] } },
+      { runAsUser: 0, runAsNonRoot: false, capabilities: { drop: ['ALL'] } },
+    ],
+    [
+      'root that the kubelet starts below runAsNonRoot of the pod',
+      {
+        spec: { securityContext: { runAsNonRoot: true } },
+        container: { securityContext: { runAsUser: 0, runAsNonRoot: false } },
+      },
+      { runAsUser: 0, runAsNonRoot: false },
+    ],
+    [
+      'its own user, where the containers only say that they may be root',
+      {
+        spec: { securityContext: { runAsNonRoot: true } },
+        container: { securityContext: { runAsNonRoot: false } },
+      },
+      { runAsUser: 65532, runAsNonRoot: true },
     ],
     [
       'not the root that every container left',
@@ -351,7 +367,7 @@ void t.test('the sidecar fits the pod', (t) => {
     [
       'inherited root, where it must not choose',
       { spec: { securityContext: { runAsUser: 0 } }, defaults: { runAsUser: null } },
-      { runAsUser: undefined, runAsNonRoot: undefined },
+      { runAsUser: undefined, runAsNonRoot: false },
     ],
     ['none on OpenShift', { defaults: { runAsUser: null } }, { runAsUser: undefined, runAsNonRoot: true }],
   ];
@@ -396,6 +412,12 @@ void t.test('the sidecar fits the pod', (t) => {
     { exec: { command: /node/ } },
     'no port on the node',
   );
+  for (const list of ['containers', 'initContainers']) {
+    const spec = { containers: [{ name: 'app' }], [list]: [{ name: 'app' }, { name: 'istio-proxy' }] };
+    const { livenessProbe } = injectSidecar({ spec });
+    t.match(livenessProbe, { exec: { command: /probe/ } }, `no plain request through the mesh, its proxy in ${list}`);
+    t.notOk((livenessProbe as { httpGet?: unknown }).httpGet);
+  }
   t.match(
     injectSidecar({})['volumeMounts'],
     [
@@ -408,43 +430,177 @@ void t.test('the sidecar fits the pod', (t) => {
   t.end();
 });
 
-void t.test('what built-in admission and others add to the sidecar between two passes stays', (t) => {
-  const defaults = { imagePullPolicy: 'IfNotPresent' } as const;
-  const added = {
-    imagePullPolicy: 'Always',
-    resources: {
-      requests: { cpu: '10m', memory: '32Mi', 'ephemeral-storage': '1Gi' },
-      limits: { cpu: '0.5', memory: '64Mi', 'ephemeral-storage': '2Gi' },
-    },
-  };
-  const sidecar = injectSidecar({ defaults });
-  const env = [...(sidecar['env'] as unknown[]), { name: 'HTTPS_PROXY', value: 'http://proxy:3128' }];
-  const volumeMounts = [
-    ...(sidecar['volumeMounts'] as unknown[]),
-    { name: 'azure-wi-token', mountPath: '/var/run/secrets/azure/wi', readOnly: true },
-  ];
-  const stays = { ...sidecar, ...added, env, volumeMounts };
-  const after = { ...stays, terminationMessagePath: '/dev/termination-log' };
-  const isTouched = (container: Record<string, unknown>): boolean => {
-    const outcome = inject({ annotations: STATUS, spec: { initContainers: [container] }, defaults });
-    return outcome.kind === 'injected' && outcome.patch.some(({ path }) => path.startsWith('/spec/initContainers'));
-  };
-  t.equal(isTouched(after), false);
-  for (const [field, value] of Object.entries({
-    image: 'evil',
-    command: ['sh'],
-    restartPolicy: undefined,
-    lifecycle: {},
-  })) {
-    t.equal(isTouched({ ...after, [field]: value }), true, `${field} is restored`);
-  }
-  const outcome = inject({ annotations: STATUS, spec: { initContainers: [{ ...after, image: 'evil' }] }, defaults });
-  const patch = outcome.kind === 'injected' ? outcome.patch : [];
-  const [operation] = patch.filter(({ path }) => path === '/spec/initContainers/0');
-  t.strictSame(operation?.op === 'replace' && operation.value, {
-    ...stays,
-    resources: { ...added.resources, limits: { ...added.resources.limits, cpu: '500m' } },
+void t.test('Windows is found in each of its spellings', (t) => {
+  const affinity = (...terms: unknown[]): Record<string, unknown> => ({
+    affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: terms } } },
   });
+  const term = (key: string, operator: string, ...values: string[]): unknown => ({
+    matchExpressions: [
+      { key: 'disk', operator: 'Exists' },
+      { key, operator, ...(values.length > 0 && { values }) },
+    ],
+  });
+  const windows = term('kubernetes.io/os', 'In', 'windows');
+  const options = { windowsOptions: { hostProcess: true } };
+  const windowsPods: readonly Case[] = [
+    { spec: { os: { name: 'windows' } } },
+    { spec: { nodeSelector: { 'kubernetes.io/os': 'windows' } } },
+    { spec: { nodeSelector: { 'beta.kubernetes.io/os': 'windows' } } },
+    { spec: { nodeSelector: { 'node.kubernetes.io/windows-build': '10.0.20348' } } },
+    { spec: affinity(windows) },
+    { spec: affinity(windows, term('beta.kubernetes.io/os', 'In', 'windows'), {}) },
+    { spec: affinity(term('kubernetes.io/os', 'NotIn', 'linux')) },
+    { spec: affinity(term('node.kubernetes.io/windows-build', 'Exists')) },
+    { spec: { securityContext: options } },
+    { container: { securityContext: { windowsOptions: { gmsaCredentialSpecName: 'web' } } } },
+    { spec: { initContainers: [{ name: 'init', securityContext: options }] } },
+  ];
+  for (const given of windowsPods)
+    t.match(inject(given), { reason: 'windows', answer: 'admit' }, JSON.stringify(given));
+  const others: readonly Case[] = [
+    { spec: affinity(windows, term('kubernetes.io/os', 'In', 'linux')) },
+    { spec: affinity(term('kubernetes.io/os', 'In', 'windows', 'linux')) },
+    { spec: affinity(term('kubernetes.io/os', 'NotIn', 'windows')) },
+    { spec: affinity(term('kubernetes.io/os', 'Exists')) },
+    { spec: affinity(windows, { matchFields: [{ key: 'metadata.name', operator: 'In', values: ['node-1'] }] }) },
+    { spec: affinity() },
+    { spec: affinity({}) },
+    {
+      spec: {
+        affinity: { nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [{ preference: windows }] } },
+      },
+    },
+    { spec: { nodeSelector: { 'kubernetes.io/os': 'linux' }, securityContext: options } },
+    { container: { securityContext: { windowsOptions: {} } } },
+  ];
+  for (const given of others) t.match(inject(given), { kind: 'injected' }, JSON.stringify(given));
+  t.end();
+});
+
+void t.test('a mount that keeps our folders from being created is refused, others are not', (t) => {
+  const mounting = (source: unknown, mount: Record<string, unknown>, ...more: unknown[]): Case => ({
+    spec: {
+      volumes: [
+        { name: 'v', ...(source as object) },
+        { name: 'rw', emptyDir: {} },
+      ],
+    },
+    container: { volumeMounts: [{ name: 'v', ...mount }, ...more] },
+  });
+  const host = { hostPath: { path: '/var/run' } };
+  const closed: readonly (readonly [Case, RegExp])[] = [
+    [
+      mounting(host, { mountPath: '/var/run', readOnly: true }),
+      /app mounts the volume v read-only at \/var\/run, where \/var\/run\/ado-git can't/,
+    ],
+    [mounting(host, { mountPath: '/run/', readOnly: true }), /at \/run\/, where/],
+    [mounting(host, { mountPath: '/var//', readOnly: true, recursiveReadOnly: 'Enabled' }), /at \/var\/\/, where/],
+    [mounting(host, { mountPath: '/opt/../etc/.', readOnly: true }), /where \/etc\/ado-git can't be created/],
+    [mounting(host, { mountPath: '/', readOnly: true, subPath: 'root' }), /at \/, where/],
+    [
+      mounting({ emptyDir: {} }, { mountPath: '/var/run', readOnly: true }),
+      /without readOnly or elsewhere, or leave the container out/,
+    ],
+    [mounting({ persistentVolumeClaim: { claimName: 'c', readOnly: true } }, { mountPath: '/etc' }), /at \/etc, /],
+    [mounting({ image: { reference: 'x' } }, { mountPath: '/etc' }), /at \/etc, /],
+    [mounting({ secret: {} }, { mountPath: '/etc', subPath: 'etc', readOnly: true }), /at \/etc, /],
+    [mounting(host, { mountPath: '/var/run', readOnly: true }, { name: 'rw', mountPath: '/var' }), /at \/var\/run, /],
+  ];
+  for (const [given, message] of closed) t.match(inject(given), { reason: 'path-taken', answer: 'admit', message });
+  const open: readonly Case[] = [
+    mounting(host, { mountPath: '/var/run' }),
+    mounting(host, { mountPath: '/var/run/docker.sock', readOnly: true }),
+    mounting(host, { mountPath: '/var/lib', readOnly: true }),
+    mounting(host, { mountPath: '/etcetera', readOnly: true }),
+    mounting(host, { mountPath: '/var', readOnly: true }, { name: 'rw', mountPath: '/run' }),
+    mounting({ secret: {} }, { mountPath: '/etc', readOnly: true }),
+    mounting({ configMap: {} }, { mountPath: '/var/run', readOnly: true }),
+    {
+      ...mounting(host, { mountPath: '/var/run', readOnly: true }),
+      annotations: { [ANNOTATION.containers]: 'other' },
+      spec: { volumes: [{ name: 'v', ...host }], initContainers: [{ name: 'other' }] },
+    },
+  ];
+  for (const given of open) t.match(inject(given), { kind: 'injected' }, JSON.stringify(given));
+  for (const mountPath of ['/run/ado-git', '/var/run//ado-git/', '/var/x/../run/ado-git/y', '/etc/./ado-git']) {
+    t.match(inject(mounting({ secret: {} }, { mountPath })), { reason: 'path-taken' }, mountPath);
+  }
+  t.end();
+});
+
+void t.test('annotations that only ours would make too large are refused', (t) => {
+  const ofPod = (length: number): Case => ({ annotations: { other: 'ü'.repeat(length / 2) } });
+  const refused = inject(ofPod(260_000));
+  t.match(refused, {
+    reason: 'settings-too-large',
+    answer: 'admit',
+    message: /metadata\.annotations would take \d+ bytes, more than the 262144/,
+  });
+  const bytes = Number(/take (\d+) bytes/.exec((refused as { message: string }).message)?.[1]);
+  const fits = 260_000 - (bytes - 262_144);
+  t.match(inject(ofPod(fits - (fits % 2))), { kind: 'injected' }, 'up to the limit itself');
+  t.match(inject(ofPod(fits - (fits % 2) + 2)), { reason: 'settings-too-large' });
+  t.match(inject(ofPod(262_144)), { kind: 'injected' }, 'the API server refuses it for its own');
+  t.end();
+});
+
+void t.test('a warning promises no channel that GIT_CONFIG_NOSYSTEM turns off', (t) => {
+  const envFrom = [{ secretRef: { name: 'settings' } }];
+  const noSystem = (value: string): unknown => ({ name: 'GIT_CONFIG_NOSYSTEM', value });
+  const warnings = (given: Case): string[] => {
+    const outcome = inject(given);
+    return outcome.kind === 'injected' ? outcome.warnings.map(({ message }) => message) : [];
+  };
+  const off: readonly (readonly [Record<string, unknown>, RegExp])[] = [
+    [
+      { envFrom, env: [noSystem('true')] },
+      /its GIT_CONFIG_NOSYSTEM turns off GIT_CONFIG_SYSTEM.*set GIT_CONFIG_COUNT: "0" in its env/,
+    ],
+    [
+      { envFrom, env: [noSystem('1'), { name: 'GIT_CONFIG_SYSTEM', value: '/x' }] },
+      /NOSYSTEM.*: its git is not configured/,
+    ],
+    [{ envFrom, env: [{ name: 'GIT_CONFIG_NOSYSTEM', valueFrom: {} }] }, /NOSYSTEM.*"0"/],
+    [{ envFrom, image: 'registry.k8s.io/git-sync/git-sync:v4.2.1' }, /git-sync 4 sets GIT_CONFIG_NOSYSTEM.*"0"/],
+    [{ envFrom, image: 'git-sync@sha256:ab' }, /NOSYSTEM/],
+    [
+      { env: [noSystem('yes'), { name: 'GIT_CONFIG_COUNT', value: 'x' }] },
+      /NOSYSTEM.*set GIT_CONFIG_COUNT to a literal number/,
+    ],
+  ];
+  for (const [container, message] of off) {
+    const [first = '', ...more] = warnings({ container });
+    t.match(first, message);
+    t.notMatch(first, /GIT_CONFIG_SYSTEM is used|git-config: file/);
+    t.ok(first.length < 256, 'the API server cuts no word of it');
+    t.strictSame(more, []);
+  }
+  const on: readonly Record<string, unknown>[] = [
+    { envFrom, env: [noSystem('false')] },
+    { envFrom, env: [noSystem('')] },
+    { envFrom, image: 'registry.k8s.io/git-sync/git-sync:v3.6.9' },
+    { envFrom, image: 'registry.example/not-git-sync:4' },
+  ];
+  for (const container of on) t.match(warnings({ container }), [/so GIT_CONFIG_SYSTEM is used$/]);
+  t.strictSame(warnings({ container: { env: [noSystem('true')] } }), [], 'the channel env is enough');
+  const chosen = { annotations: { [ANNOTATION.gitConfig]: 'system' }, container: { env: [noSystem('true')] } };
+  t.match(warnings(chosen), [/NOSYSTEM.*channels system and file have no effect; add env to .*git-config$/]);
+  t.end();
+});
+
+void t.test('a value that YAML reads as no text is named, with how to write it', (t) => {
+  const untyped = (value: unknown): Record<string, string> => ({ [USE_LABEL]: value as string });
+  t.match(inject({ labels: untyped(true) }), {
+    reason: 'malformed-pod',
+    message: /metadata\.labels\["azure\.workload\.identity\/use"\] is not a text; write it in quotes: "true"/,
+  });
+  for (const value of [false, null, 1, {}]) t.match(inject({ labels: untyped(value) }), { reason: 'not-labelled' });
+  t.match(inject({ annotations: { [ANNOTATION.port]: 9000 as unknown as string } }), {
+    reason: 'invalid-annotation',
+    answer: 'deny',
+    message: /port"\] is not a text; write it in quotes: "9000"$/,
+  });
+  t.match(inject({ annotations: { other: 5 as unknown as string } }), { reason: 'malformed-pod', answer: 'admit' });
   t.end();
 });
 

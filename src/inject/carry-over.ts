@@ -1,0 +1,109 @@
+/**
+ * The sidecar on a later pass. Ours to restore are its command, its restart policy, our variables and our mounts. All else
+ * is carried over as others left it: image mirrors, AlwaysPullImages, LimitRange, OpenShift's SCC, the vertical autoscaler and
+ * meshes have the last word there, since nobody corrects after us. PURE.
+ */
+import type { Container, EnvVar, VolumeMount } from '../kubernetes/types.js';
+import { IMAGE, SIDECAR_ENV } from '../names.js';
+import { isObject } from '../values/json.js';
+import { isSameMount, restoreItems } from './drift.js';
+import type { SidecarContainer, SidecarProbe } from './sidecar.js';
+import { normalizePath } from './taken-paths.js';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** The existing sidecar with our stake in it restored; the same object if nothing differs. */
+export function carryOver(existing: Container, wanted: SidecarContainer): Container {
+  // Fields that injection reads of no other container, so that their shape is not known.
+  const before = existing as unknown as Fields;
+  const restored: Fields = {
+    command: isSameTexts(before['command'], wanted.command) ? before['command'] : wanted.command,
+    restartPolicy: wanted.restartPolicy,
+    env: restoreEnv(existing.env ?? [], wanted.env ?? []),
+    volumeMounts: restoreMounts(existing.volumeMounts ?? [], wanted.volumeMounts ?? []),
+    livenessProbe: followProbe('healthz', existing, before['livenessProbe'], wanted.livenessProbe),
+    startupProbe: followStartupProbe(existing, before['startupProbe'], wanted.startupProbe),
+  };
+  if (Object.entries(restored).every(([field, value]) => before[field] === value)) return existing;
+  const entries = Object.entries({ ...before, ...restored }).filter(
+    ([field, value]) => value !== undefined || !(field in restored),
+  );
+  return Object.fromEntries(entries) as unknown as Container;
+}
+
+function isSameTexts(existing: unknown, wanted: readonly string[] | undefined): boolean {
+  return (
+    Array.isArray(existing) &&
+    existing.length === wanted?.length &&
+    wanted.every((text, index) => text === existing[index])
+  );
+}
+
+/**
+ * Variables that are written only where an annotation asks for them. Others that are not wanted come from the installation:
+ * during an upgrade its replicas differ, and what one has written stays.
+ */
+const OPTIONAL_VARIABLES = new Set<string>([SIDECAR_ENV.organizations, SIDECAR_ENV.identities]);
+
+function restoreEnv(existing: readonly EnvVar[], wanted: readonly EnvVar[]): readonly EnvVar[] {
+  return restoreItems(existing, wanted, {
+    isOurs: (item, one) => item.name === one.name,
+    isSame: (item, one) => item.value === one.value && (item.valueFrom ?? undefined) === undefined,
+    isStale: ({ name }) => OPTIONAL_VARIABLES.has(name),
+  });
+}
+
+/** A mount of another volume at a path of ours is replaced: the API server takes one mount for each path. */
+function restoreMounts(existing: readonly VolumeMount[], wanted: readonly VolumeMount[]): readonly VolumeMount[] {
+  return restoreItems(existing, wanted, {
+    isOurs: (item, one) => item.name === one.name || normalizePath(item.mountPath) === normalizePath(one.mountPath),
+    isSame: isSameMount,
+    isStale: () => false,
+  });
+}
+
+/** The value of a variable of the existing sidecar, which says what the earlier pass was set to. */
+function readEarlier(existing: Container, variable: string): string | undefined {
+  return existing.env?.find(({ name }) => name === variable)?.value ?? undefined;
+}
+
+/** A startup probe comes and goes with the startup rule. One that others removed under the same rule does not come back. */
+function followStartupProbe(sidecar: Container, existing: unknown, wanted: Fields | undefined): unknown {
+  const isAbsent = existing === undefined || existing === null;
+  if (!isAbsent) return followProbe('startz', sidecar, existing, wanted);
+  return readEarlier(sidecar, SIDECAR_ENV.startup) === 'proceed' ? (wanted ?? existing) : existing;
+}
+
+/**
+ * A probe stays as it is, unless it asks where the earlier pass let the sidecar listen: then it follows the settings, as the
+ * kubelet would otherwise kill the sidecar. A probe that a mesh rewrote asks elsewhere.
+ */
+function followProbe(name: SidecarProbe, sidecar: Container, existing: unknown, wanted: Fields | undefined): unknown {
+  if (!isObject(existing) || !asksTheSidecar(name, sidecar, existing)) return existing;
+  if (wanted === undefined) return undefined;
+  if (isObject(wanted['exec']) ? isObject(existing['exec']) : isSameGet(existing['httpGet'], wanted['httpGet'])) {
+    return existing;
+  }
+  const { exec: _exec, httpGet: _httpGet, timeoutSeconds, ...others } = existing;
+  const { exec, httpGet } = wanted;
+  // A program takes longer to answer than a request.
+  const timeout = Math.max(Number(timeoutSeconds ?? 1), Number(wanted['timeoutSeconds'] ?? 1));
+  return { ...(exec === undefined ? { httpGet } : { exec }), timeoutSeconds: timeout, ...others };
+}
+
+/** Whether a probe still has the form that we write, for the port of the earlier pass. */
+function asksTheSidecar(name: SidecarProbe, sidecar: Container, { exec, httpGet }: Fields): boolean {
+  if (isObject(exec)) {
+    const { command } = exec;
+    return Array.isArray(command) && isSameTexts(command.slice(-3), [IMAGE.sidecar, 'probe', name]);
+  }
+  const port = Number(readEarlier(sidecar, SIDECAR_ENV.port));
+  return isSameGet(httpGet, { path: `/${name}`, port, scheme: 'HTTP' });
+}
+
+function isSameGet(existing: unknown, wanted: unknown): boolean {
+  if (!isObject(existing) || !isObject(wanted)) return false;
+  const { path, port, scheme, host, httpHeaders } = existing;
+  const isPlain = (host ?? '') === '' && (httpHeaders === undefined || httpHeaders === null);
+  return isPlain && path === wanted['path'] && port === wanted['port'] && (scheme ?? 'HTTP') === wanted['scheme'];
+}

@@ -1,0 +1,99 @@
+/** Mounts of the user's that are in the way of ours: at our paths, or read-only above them. PURE. */
+import type { Volume, VolumeMount } from '../kubernetes/types.js';
+import {
+  AZURE_ANNOTATION,
+  type Channel,
+  CONFIG_DIRECTORY,
+  OUR_VOLUMES,
+  PRODUCT,
+  STATE_DIRECTORY,
+  SYSTEM_GITCONFIG,
+} from '../names.js';
+import { isObject } from '../values/json.js';
+import { truncate } from '../values/text.js';
+import type { ContainerRef } from './containers.js';
+import type { CheckedPod } from './pod-shape.js';
+import type { PodRefusal } from './reasons.js';
+
+/** A configured container with a mount of its own at one of our paths. */
+export function findTakenPath(
+  configured: readonly ContainerRef[],
+  gitConfig: 'auto' | readonly Channel[],
+): PodRefusal | undefined {
+  const coversSystemFile = gitConfig !== 'auto' && gitConfig.includes('file');
+  const ours = [STATE_DIRECTORY, CONFIG_DIRECTORY, ...(coversSystemFile ? [SYSTEM_GITCONFIG] : [])];
+  const isOurs = (path: string): boolean => ours.some((one) => isAtOrBelow(path, one));
+  for (const { container } of configured) {
+    const mount = container.volumeMounts?.find(
+      ({ name, mountPath }) => !OUR_VOLUMES.has(name) && isOurs(normalizePath(mountPath)),
+    );
+    if (mount === undefined) continue;
+    return {
+      reason: 'path-taken',
+      clause: `container ${truncate(container.name)} mounts the volume ${truncate(mount.name)} at ${truncate(mount.mountPath)}, which is ${PRODUCT}'s path; mount it elsewhere, or leave the container out with annotation ${AZURE_ANNOTATION.skipContainers}`,
+    };
+  }
+  return undefined;
+}
+
+/**
+ * A configured container with a read-only mount above one of our paths, in which the runtime can't create our folder: the
+ * container would never start (kubernetes/kubernetes#121294).
+ */
+export function findReadOnlyParent(pod: CheckedPod, configured: readonly ContainerRef[]): PodRefusal | undefined {
+  const volumes = new Map((pod.spec.volumes ?? []).map((volume) => [volume.name, volume]));
+  for (const { container } of configured) {
+    for (const path of [STATE_DIRECTORY, CONFIG_DIRECTORY]) {
+      const mount = findNearestParent(container.volumeMounts ?? [], path);
+      if (mount === undefined || !isClosed(mount, volumes.get(mount.name))) continue;
+      return {
+        reason: 'path-taken',
+        clause: `container ${truncate(container.name)} mounts the volume ${truncate(mount.name)} read-only at ${truncate(mount.mountPath)}, where ${path} can't be created; mount it without readOnly or elsewhere, or leave the container out with annotation ${AZURE_ANNOTATION.skipContainers}`,
+      };
+    }
+  }
+  return undefined;
+}
+
+/** The mount that holds the folder in which `path` is created: of several parents the nearest. */
+function findNearestParent(mounts: readonly VolumeMount[], path: string): VolumeMount | undefined {
+  let nearest: VolumeMount | undefined;
+  let length = 0;
+  for (const mount of mounts) {
+    const parent = normalizePath(mount.mountPath);
+    if (OUR_VOLUMES.has(mount.name) || parent.length < length || !isAtOrBelow(path, parent)) continue;
+    nearest = mount;
+    length = parent.length;
+  }
+  return nearest;
+}
+
+/** In volumes of these kinds the kubelet creates the folders of mounts below (`MakeNestedMountpoints`), but in no `subPath`. */
+const PREPARED_BY_KUBELET = ['configMap', 'secret', 'downwardAPI', 'projected'];
+
+/** Whether nobody can create a folder in what is mounted. */
+function isClosed({ readOnly, subPath, subPathExpr }: VolumeMount, volume: Volume | undefined): boolean {
+  if (volume === undefined) return false;
+  const sources = Object.entries(volume).filter(([, source]) => isObject(source));
+  if (sources.some(([kind]) => PREPARED_BY_KUBELET.includes(kind)) && !subPath && !subPathExpr) return false;
+  return readOnly === true || sources.some(([kind, source]) => kind === 'image' || isReadOnlySource(source));
+}
+
+/** A claim, CSI or network volume can be read-only by itself. */
+function isReadOnlySource(source: unknown): boolean {
+  return isObject(source) && source['readOnly'] === true;
+}
+
+function isAtOrBelow(path: string, parent: string): boolean {
+  return parent === '/' || path === parent || path.startsWith(`${parent}/`);
+}
+
+/** Without doubled slashes and dots. `/run` counts as `/var/run`: in most images they are one folder. */
+export function normalizePath(path: string): string {
+  const segments: string[] = [];
+  for (const segment of path.split('/')) {
+    if (segment === '..') segments.pop();
+    else if (segment !== '' && segment !== '.') segments.push(segment);
+  }
+  return `/${segments[0] === 'run' ? 'var/' : ''}${segments.join('/')}`;
+}
