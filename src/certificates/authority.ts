@@ -1,8 +1,9 @@
 /**
- * A certificate authority and the server certificates that it issues (RFC 5280, RSA 2048, SHA-256). node-forge builds
- * the certificates; `node:crypto` makes the keys, off the event loop, and signs.
+ * A certificate authority (RSA 2048) and the server certificates that it issues (EC P-256), RFC 5280, SHA-256. node-forge
+ * builds the certificates; `node:crypto` makes the keys, off the event loop, and signs. Why the kinds differ:
+ * docs/decisions/0013-cost-of-an-admission.md.
  */
-import { generateKeyPair, randomBytes, sign } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPair, randomBytes, sign } from 'node:crypto';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
 import { ProductError } from '../errors.js';
@@ -22,13 +23,16 @@ export interface IssueOptions extends AuthorityOptions {
   readonly ipAddresses?: readonly string[];
 }
 
-/** An RSA key pair, PEM: the public key as SPKI, the private key as PKCS #8. */
+/** A key pair, PEM: the public key as SPKI, the private key as PKCS #8. */
 export interface KeyPair {
   readonly publicKeyPem: string;
   readonly keyPem: string;
 }
 
-export type GenerateKeys = () => Promise<KeyPair>;
+/** RSA 2048, or EC on the curve P-256. */
+export type KeyKind = 'rsa' | 'ec';
+
+export type GenerateKeys = (kind: KeyKind) => Promise<KeyPair>;
 
 /** Certificates are valid from this long before they are made, for machines whose clocks are behind. */
 const BACKDATED_MS = 5 * 60_000;
@@ -36,31 +40,33 @@ const MAX_COMMON_NAME = 64;
 
 const generateKeyPairAsync = promisify(generateKeyPair);
 
-/** An RSA 2048 key pair. */
-export const generateRsaKeys: GenerateKeys = async () => {
-  const { publicKey, privateKey } = await generateKeyPairAsync('rsa', {
-    modulusLength: 2048,
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-  });
-  return { publicKeyPem: publicKey, keyPem: privateKey };
+export const generateKeys: GenerateKeys = async (kind) => {
+  const { publicKey, privateKey } =
+    kind === 'rsa'
+      ? await generateKeyPairAsync('rsa', { modulusLength: 2048 })
+      : await generateKeyPairAsync('ec', { namedCurve: 'P-256' });
+  return {
+    publicKeyPem: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+    keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  };
 };
 
 /** A new self-signed authority, which may sign server certificates and no other authority. */
 export async function createAuthority(
   { commonName, days, now }: AuthorityOptions,
-  generateKeys = generateRsaKeys,
+  generate = generateKeys,
 ): Promise<KeyedCertificate> {
   const subject = describeName(commonName);
-  const keys = await generateKeys();
-  const certificate = buildCertificate(keys, subject, now, addMs(now, days * DAY_MS));
+  const keys = await generate('rsa');
+  const certificate = buildCertificate(subject, now, addMs(now, days * DAY_MS));
+  certificate.publicKey = forge.pki.publicKeyFromPem(keys.publicKeyPem);
   certificate.setIssuer(subject);
   certificate.setExtensions([
     { name: 'basicConstraints', critical: true, cA: true, pathLenConstraint: 0 },
     { name: 'keyUsage', critical: true, keyCertSign: true, cRLSign: true },
     { name: 'subjectKeyIdentifier' },
   ]);
-  return { certificatePem: signCertificate(certificate, keys.keyPem), keyPem: keys.keyPem };
+  return { certificatePem: signCertificate(certificate, keys.publicKeyPem, keys.keyPem), keyPem: keys.keyPem };
 }
 
 /**
@@ -71,7 +77,7 @@ export async function createAuthority(
 export async function issueCertificate(
   authority: KeyedCertificate,
   options: IssueOptions,
-  generateKeys = generateRsaKeys,
+  generate = generateKeys,
 ): Promise<KeyedCertificate> {
   const { commonName, dnsNames, ipAddresses = [], days, now } = options;
   if (dnsNames.length + ipAddresses.length === 0) {
@@ -80,30 +86,30 @@ export async function issueCertificate(
   const subject = describeName(commonName);
   const authorityEnd = readValidity(authority.certificatePem).notAfter;
   const issuer = forge.pki.certificateFromPem(authority.certificatePem);
-  const keys = await generateKeys();
+  const keys = await generate('ec');
   const notAfter = epochMs(Math.min(addMs(now, days * DAY_MS), authorityEnd));
-  const certificate = buildCertificate(keys, subject, now, notAfter);
+  const certificate = buildCertificate(subject, now, notAfter);
+  // In the place of the certificate's own, which need not be RSA: signCertificate puts that in.
+  certificate.publicKey = issuer.publicKey;
   certificate.setIssuer(issuer.subject.attributes);
   certificate.setExtensions([
     { name: 'basicConstraints', critical: true, cA: false },
-    { name: 'keyUsage', critical: true, digitalSignature: true, keyEncipherment: true },
+    { name: 'keyUsage', critical: true, digitalSignature: true, keyEncipherment: isRsa(keys) },
     { name: 'extKeyUsage', serverAuth: true },
     { name: 'subjectAltName', altNames: [...dnsNames.map(describeDnsName), ...ipAddresses.map(describeIpAddress)] },
-    { name: 'subjectKeyIdentifier' },
+    { name: 'subjectKeyIdentifier', value: encodeKeyIdentifier(keys) },
     { name: 'authorityKeyIdentifier', keyIdentifier: issuer.generateSubjectKeyIdentifier().getBytes() },
   ]);
-  return { certificatePem: signCertificate(certificate, authority.keyPem), keyPem: keys.keyPem };
+  return { certificatePem: signCertificate(certificate, keys.publicKeyPem, authority.keyPem), keyPem: keys.keyPem };
 }
 
-/** A certificate that still lacks its issuer, extensions and signature. */
+/** A certificate that still lacks its key, issuer, extensions and signature. */
 function buildCertificate(
-  { publicKeyPem }: KeyPair,
   subject: forge.pki.CertificateField[],
   now: EpochMs,
   notAfter: EpochMs,
 ): forge.pki.Certificate {
   const certificate = forge.pki.createCertificate();
-  certificate.publicKey = forge.pki.publicKeyFromPem(publicKeyPem);
   certificate.serialNumber = createSerialNumber();
   certificate.validity.notBefore = new Date(addMs(now, -BACKDATED_MS));
   certificate.validity.notAfter = new Date(notAfter);
@@ -111,21 +117,43 @@ function buildCertificate(
   return certificate;
 }
 
+/** Of a TBSCertificate's fields, the place of subjectPublicKeyInfo (RFC 5280 section 4.1). */
+const SUBJECT_PUBLIC_KEY_INFO = 6;
+
 /**
- * forge's own RSA blocks the event loop for tens of milliseconds, so `node:crypto` signs.
+ * forge knows RSA keys only, and its own RSA blocks the event loop for tens of milliseconds: so the public key is put in as
+ * `node:crypto` encodes it, and `node:crypto` signs.
+ * @param signerKeyPem an RSA key.
  * @returns PEM.
  */
-function signCertificate(certificate: forge.pki.Certificate, signerKeyPem: string): string {
+function signCertificate(certificate: forge.pki.Certificate, publicKeyPem: string, signerKeyPem: string): string {
   const signer = {
     // forge calls this once it has built the part of the certificate that is signed.
     sign: (): string => {
-      const { tbsCertificate } = certificate as unknown as { readonly tbsCertificate: forge.asn1.Asn1 };
-      const der = Buffer.from(forge.asn1.toDer(tbsCertificate).getBytes(), 'binary');
+      const fields = certificate.tbsCertificate.value as forge.asn1.Asn1[];
+      fields[SUBJECT_PUBLIC_KEY_INFO] = forge.asn1.fromDer(encodePublicKey(publicKeyPem).toString('binary'));
+      const der = Buffer.from(forge.asn1.toDer(certificate.tbsCertificate).getBytes(), 'binary');
       return sign('sha256', der, signerKeyPem).toString('binary');
     },
   };
   certificate.sign(signer as unknown as forge.pki.rsa.PrivateKey, forge.md.sha256.create());
   return forge.pki.certificateToPem(certificate).replaceAll('\r\n', '\n');
+}
+
+/** The DER of a SubjectPublicKeyInfo. */
+function encodePublicKey(publicKeyPem: string): Buffer {
+  return createPublicKey(publicKeyPem).export({ type: 'spki', format: 'der' });
+}
+
+function isRsa({ publicKeyPem }: KeyPair): boolean {
+  return createPublicKey(publicKeyPem).asymmetricKeyType === 'rsa';
+}
+
+/** The value of a subjectKeyIdentifier: 160 bits of a hash of the whole SubjectPublicKeyInfo (RFC 7093, method 4). */
+function encodeKeyIdentifier({ publicKeyPem }: KeyPair): forge.asn1.Asn1 {
+  const { Class, Type, create } = forge.asn1;
+  const hash = createHash('sha256').update(encodePublicKey(publicKeyPem)).digest().subarray(0, 20);
+  return create(Class.UNIVERSAL, Type.OCTETSTRING, false, hash.toString('binary'));
 }
 
 /** Random, positive, without a leading zero byte and 16 bytes long (RFC 5280 section 4.1.2.2 allows up to 20). */

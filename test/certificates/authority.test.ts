@@ -5,22 +5,58 @@ import { writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import t from 'tap';
-import { createAuthority, issueCertificate } from '../../src/certificates/authority.js';
-import { readValidity } from '../../src/certificates/pair.js';
+import t, { type Test } from 'tap';
+import {
+  createAuthority,
+  generateKeys,
+  issueCertificate,
+  type IssueOptions,
+  type KeyKind,
+} from '../../src/certificates/authority.js';
+import { checkPair, type KeyedCertificate, readValidity } from '../../src/certificates/pair.js';
 import { ProductError } from '../../src/errors.js';
 import { addMs, DAY_MS, type EpochMs, epochMs, toEpochMs, toEpochSeconds } from '../../src/time.js';
 import { waitForEvent } from '../support/wait.js';
 
 const now = epochMs(Date.now());
 const authority = await createAuthority({ commonName: 'test authority', days: 30, now });
-const leaf = await issueCertificate(authority, {
+const issue: IssueOptions = {
   commonName: 'localhost',
   dnsNames: ['localhost', '*.visualstudio.com'],
   ipAddresses: ['127.0.0.1', '::1'],
   days: 10,
   now,
+};
+const leaf = await issueCertificate(authority, issue);
+/** As earlier versions made them. */
+const rsaLeaf = await issueCertificate(authority, issue, () => generateKeys('rsa'));
+const LEAVES: Readonly<Record<KeyKind, KeyedCertificate>> = { ec: leaf, rsa: rsaLeaf };
+
+void t.test('an authority has an RSA key, a server an EC key on P-256', (t) => {
+  t.match(new X509Certificate(authority.certificatePem).publicKey, {
+    asymmetricKeyType: 'rsa',
+    asymmetricKeyDetails: { modulusLength: 2048 },
+  });
+  t.match(new X509Certificate(leaf.certificatePem).publicKey, {
+    asymmetricKeyType: 'ec',
+    asymmetricKeyDetails: { namedCurve: 'prime256v1' },
+  });
+  t.equal(new X509Certificate(rsaLeaf.certificatePem).publicKey.asymmetricKeyType, 'rsa');
+  t.end();
 });
+
+for (const [kind, { certificatePem, keyPem }] of Object.entries(LEAVES)) {
+  void t.test(`a pair with a key of the kind ${kind} is accepted, with the other's key refused`, (t) => {
+    const names = { certificate: 'tls.crt', key: 'tls.key' };
+    t.equal(checkPair({ certificatePem, keyPem }, names).notAfter, toSeconds(addMs(now, 10 * DAY_MS)));
+    const other = kind === 'ec' ? LEAVES.rsa : LEAVES.ec;
+    t.throws(() => checkPair({ certificatePem, keyPem: other.keyPem }, names), {
+      code: 'certificate',
+      message: /does not belong to the certificate/,
+    });
+    t.end();
+  });
+}
 
 void t.test('the certificates say what they are for', (t) => {
   const root = new X509Certificate(authority.certificatePem);
@@ -43,18 +79,24 @@ void t.test('the certificates say what they are for', (t) => {
 });
 
 void t.test('openssl accepts them under its strict rules', async (t) => {
-  const directory = t.testdir({ 'ca.pem': authority.certificatePem, 'leaf.pem': leaf.certificatePem });
+  const directory = t.testdir({
+    'ca.pem': authority.certificatePem,
+    'ec.pem': leaf.certificatePem,
+    'rsa.pem': rsaLeaf.certificatePem,
+  });
   const verify = (...options: string[]): string =>
-    execFileSync('openssl', ['verify', '-x509_strict', '-CAfile', 'ca.pem', ...options, 'leaf.pem'], {
+    execFileSync('openssl', ['verify', '-x509_strict', '-CAfile', 'ca.pem', ...options, 'ec.pem', 'rsa.pem'], {
       cwd: directory,
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     });
-  t.equal(verify('-purpose', 'sslserver', '-verify_hostname', 'localhost'), 'leaf.pem: OK\n');
+  t.equal(verify('-purpose', 'sslserver', '-verify_hostname', 'localhost'), 'ec.pem: OK\nrsa.pem: OK\n');
   t.throws(() => verify('-purpose', 'sslclient'));
-  const text = execFileSync('openssl', ['x509', '-in', join(directory, 'ca.pem'), '-noout', '-text'], {
-    encoding: 'utf8',
-  });
+  const describe = (file: string): string =>
+    execFileSync('openssl', ['x509', '-in', join(directory, file), '-noout', '-text'], { encoding: 'utf8' });
+  t.match(describe('ec.pem'), /Key Usage: critical\s+Digital Signature\n/, 'an EC key enciphers no key');
+  t.match(describe('rsa.pem'), /Key Usage: critical\s+Digital Signature, Key Encipherment\n/);
+  const text = describe('ca.pem');
   t.match(text, /Basic Constraints: critical\s+CA:TRUE, pathlen:0/);
   t.match(text, /Key Usage: critical\s+Certificate Sign, CRL Sign/);
   t.match(text, /Subject Key Identifier/);
@@ -84,10 +126,14 @@ void t.test('names that are missing or too long are refused', async (t) => {
   await t.rejects(createAuthority({ commonName: '', days: 1, now }), ProductError);
 });
 
-void t.test('a TLS client that trusts the authority accepts them, any other refuses', async (t) => {
-  const server = createServer({ cert: leaf.certificatePem, key: leaf.keyPem }, (_request, response) =>
-    response.end('hello'),
+for (const [kind, { certificatePem, keyPem }] of Object.entries(LEAVES)) {
+  void t.test(`a TLS client that trusts the authority accepts them, any other refuses (${kind})`, (t) =>
+    testHandshakes(t, { cert: certificatePem, key: keyPem }),
   );
+}
+
+async function testHandshakes(t: Test, pair: { readonly cert: string; readonly key: string }): Promise<void> {
+  const server = createServer(pair, (_request, response) => response.end('hello'));
   t.teardown(() => server.close());
   server.listen(0, '127.0.0.1');
   await waitForEvent('the server listens', server, 'listening');
@@ -109,7 +155,7 @@ void t.test('a TLS client that trusts the authority accepts them, any other refu
   t.equal(await get('localhost', authority.certificatePem), 200);
   await t.rejects(get('localhost'), { code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' });
   await t.rejects(get('dev.azure.com', authority.certificatePem), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
-});
+}
 
 /** Certificates count in whole seconds. */
 function toSeconds(moment: EpochMs): EpochMs {

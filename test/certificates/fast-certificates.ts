@@ -4,16 +4,22 @@ import {
   type AuthorityOptions,
   createAuthority,
   type GenerateKeys,
+  generateKeys,
   issueCertificate,
   type IssueOptions,
+  type KeyKind,
   type KeyPair,
 } from '../../src/certificates/authority.js';
 import type { KeyedCertificate } from '../../src/certificates/pair.js';
 
-const POOL: readonly KeyPair[] = Array.from({ length: 8 }, () => generateKeys(2048));
+const POOL: Readonly<Record<KeyKind, readonly KeyPair[]>> = { rsa: await makeKeys('rsa'), ec: await makeKeys('ec') };
+
+function makeKeys(kind: KeyKind): Promise<KeyPair[]> {
+  return Promise.all(Array.from({ length: 8 }, () => generateKeys(kind)));
+}
 
 /** @param bits length of the RSA key. */
-export function generateKeys(bits: number): KeyPair {
+export function generateRsaKeys(bits: number): KeyPair {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', {
     modulusLength: bits,
     publicKeyEncoding: { type: 'spki', format: 'pem' },
@@ -33,8 +39,8 @@ interface FastCertificates {
 /** Takes keys from the pool in turn. */
 export function createFastCertificates(): FastCertificates {
   let count = 0;
-  const takeKeys: GenerateKeys = () => {
-    const keys = POOL[count % POOL.length];
+  const takeKeys: GenerateKeys = (kind) => {
+    const keys = POOL[kind][count % POOL[kind].length];
     count += 1;
     return keys === undefined ? Promise.reject(new Error('the pool is empty')) : Promise.resolve(keys);
   };

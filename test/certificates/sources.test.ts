@@ -10,7 +10,7 @@ import { verifyPair } from '../../src/certificates/verify.js';
 import { createLogger } from '../../src/log.js';
 import { addMs, DAY_MS, type EpochMs, epochMs } from '../../src/time.js';
 import { waitUntil } from '../support/wait.js';
-import { createFastCertificates, generateKeys } from './fast-certificates.js';
+import { createFastCertificates, generateRsaKeys } from './fast-certificates.js';
 
 const IS_AUTHORITY = { name: 'basicConstraints', critical: true, cA: true };
 const HOST = 'webhook.test.svc';
@@ -67,7 +67,7 @@ void t.test('a pair that OpenSSL would refuse to serve is refused', async (t) =>
   const names = { certificate: 'tls.crt', key: 'tls.key' };
   const leaf = await issue(root);
   t.strictSame(checkPair(leaf, names), readValidity(leaf.certificatePem));
-  const weak = createOddCertificate({ commonName: 'weak', extensions: [], keys: generateKeys(512) });
+  const weak = createOddCertificate({ commonName: 'weak', extensions: [], keys: generateRsaKeys(512) });
   const broken = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
   const cases: Record<string, { pair: KeyedCertificate; message: RegExp }> = {
     'a key that is too short': { pair: weak, message: /^tls\.crt can't be served: .*too small/ },
@@ -93,7 +93,7 @@ interface OddCertificate {
 }
 
 /** A certificate that the product would not issue. */
-function createOddCertificate({ commonName, extensions, issuer, keys = generateKeys(2048) }: OddCertificate) {
+function createOddCertificate({ commonName, extensions, issuer, keys = generateRsaKeys(2048) }: OddCertificate) {
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = forge.pki.publicKeyFromPem(keys.publicKeyPem);
   certificate.serialNumber = `40${randomBytes(15).toString('hex')}`;

@@ -110,7 +110,7 @@ function planRepair(input: PlanInput, secret: Exclude<ObservedSecret, ValidSecre
   return salvage(input, bundle, secret.state === 'damaged' ? secret.partial : undefined);
 }
 
-/** Whether the action makes a key, which costs a tenth of a second of a core or more. */
+/** Whether the action makes a key. An authority's costs a tenth of a second of a core or more. */
 export function needsKeys(action: Action): boolean {
   return action.do === 'issue' || action.do === 'replace' || action.do === 'make';
 }

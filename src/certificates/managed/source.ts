@@ -2,7 +2,7 @@
 import type { ProductError } from '../../errors.js';
 import { WEBHOOK_NAME } from '../../names.js';
 import type { Sleep } from '../../time.js';
-import { createAuthority, generateRsaKeys } from '../authority.js';
+import { createAuthority, generateKeys } from '../authority.js';
 import type { KeyedCertificate } from '../pair.js';
 import type { CertificateSource } from '../source.js';
 import { createReconciler, type ReconcilerOptions } from './reconcile.js';
@@ -48,7 +48,7 @@ export async function startManagedCertificates(options: ManagedOptions): Promise
   const first = new Promise<void>((resolve) => (resolveFirst = resolve));
   const reconciler = createReconciler({
     ...reconcilerOptions,
-    generateKeys: generateRsaKeys,
+    generateKeys,
     onChange: (pair) => {
       resolveFirst();
       for (const listener of changeListeners) listener(pair);

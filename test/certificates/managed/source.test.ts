@@ -1,13 +1,14 @@
 /** How managed certificates recover from what others do to them; then real keys over real TLS. */
+import { X509Certificate } from 'node:crypto';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import t from 'tap';
-import { createAuthority, issueCertificate } from '../../../src/certificates/authority.js';
+import { createAuthority, generateKeys, issueCertificate } from '../../../src/certificates/authority.js';
 import { startManagedCertificates } from '../../../src/certificates/managed/source.js';
 import { verifyListener, waitUntilVerified } from '../../../src/certificates/verify.js';
 import { createLogger } from '../../../src/log.js';
-import { ROTATE_ANNOTATION, WEBHOOK_NAME } from '../../../src/names.js';
+import { ROTATE_ANNOTATION, WEBHOOK_NAME, webhookHost } from '../../../src/names.js';
 import { addMs, DAY_MS, type EpochMs, epochMs, SECOND_MS, type Sleep } from '../../../src/time.js';
 import { waitForEvent, waitUntil } from '../../support/wait.js';
 import { createClusterObjects, NAMESPACE } from '../cluster-objects.js';
@@ -68,6 +69,39 @@ void t.test('a caBundle that others changed is restored within five seconds, wit
   );
   t.strictSame(cluster.served(), served);
 });
+
+void t.test(
+  'an RSA key in the Secret, as earlier versions made it, is served until its certificate is due',
+  async (t) => {
+    const cluster = await startSimulatedCluster(2);
+    const { data = {} } = cluster.objects.secret ?? {};
+    const decode = (key: string): string => Buffer.from(data[key] ?? '', 'base64').toString();
+    const dnsName = webhookHost(NAMESPACE);
+    const rsa = await issueCertificate(
+      { certificatePem: decode('ca.crt'), keyPem: decode('ca.key') },
+      { commonName: WEBHOOK_NAME, dnsNames: [dnsName], days: SETTINGS.leafDays, now: cluster.now },
+      () => generateKeys('rsa'),
+    );
+    for (const replica of [...cluster.replicas]) cluster.stop(replica);
+    cluster.objects.damage((stored) => {
+      stored['tls.crt'] = encode(rsa.certificatePem);
+      stored['tls.key'] = encode(rsa.keyPem);
+    });
+    const { length } = cluster.objects.writes;
+    cluster.start();
+    cluster.start();
+    await cluster.run(MINUTE_MS, LAGS_MS);
+    t.strictSame(cluster.served(), [rsa.certificatePem, rsa.certificatePem]);
+    t.equal(cluster.objects.writes.length, length, 'nothing is written');
+
+    cluster.jump((2 / 3) * SETTINGS.leafDays * DAY_MS + DAY_MS);
+    await cluster.run(10 * MINUTE_MS, LAGS_MS);
+    for (const served of cluster.served()) {
+      t.equal(new X509Certificate(served ?? '').publicKey.asymmetricKeyType, 'ec', 'the next one has an EC key');
+    }
+    t.strictSame(cluster.violations, []);
+  },
+);
 
 void t.test('a damaged Secret is restored', async (t) => {
   const damages: Record<string, (cluster: SimulatedCluster) => void> = {
