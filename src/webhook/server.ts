@@ -1,7 +1,7 @@
 /** The HTTPS server that the API server calls: `POST /mutate`. It limits concurrent requests, and shuts down in order. */
 import type { IncomingMessage } from 'node:http';
 import { createServer, type Server, type ServerOptions } from 'node:https';
-import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { KeyedCertificate } from '../certificates/pair.js';
 import { describeError } from '../errors.js';
 import type { Logger } from '../log.js';
@@ -36,6 +36,8 @@ export interface App {
 const KEEP_ALIVE_MS = 120_000;
 /** A review of 7 MiB comes from the API server within a fraction of this. */
 const BODY_TIMEOUT_MS = 10_000;
+/** Where the length of a body is not declared. */
+const FIRST_CHUNK_BYTES = 16 * 1024;
 const TLS = { minVersion: 'TLSv1.2' } as const;
 
 export function createApp(options: AppOptions, pair: KeyedCertificate): App {
@@ -57,15 +59,15 @@ export function createApp(options: AppOptions, pair: KeyedCertificate): App {
     // Follows the last byte of the answer, or the loss of the connection.
     reply.raw.once('close', () => metrics.observeDuration(clock() - startMs));
     if (isClosing) void reply.header('connection', 'close');
-    const release = await limiter.acquire(Number(request.headers['content-length'] ?? MAX_REVIEW_BYTES));
+    const release = await limiter.acquire(readLength(request) ?? MAX_REVIEW_BYTES);
     if (typeof release === 'string') return send(reply, answerOverload(log, release));
     if (reply.raw.destroyed) release();
     else reply.raw.once('close', release);
     return undefined;
   });
   fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser('application/json', (_request: unknown, payload: IncomingMessage) =>
-    readBody(payload, MAX_REVIEW_BYTES, bodyTimeoutMs),
+  fastify.addContentTypeParser('application/json', (request: FastifyRequest, payload: IncomingMessage) =>
+    readBody(payload, readLength(request), bodyTimeoutMs),
   );
   fastify.post<{ Body: Buffer | null }>('/mutate', async (request, reply) =>
     send(reply, await admit(request.body ?? Buffer.alloc(0))),
@@ -116,29 +118,52 @@ function serverOptions({ certificatePem, keyPem }: KeyedCertificate): ServerOpti
   };
 }
 
+/** The bytes that the head of a request declares; node refuses a head whose length is no number. */
+function readLength({ headers }: FastifyRequest): number | undefined {
+  const length = headers['content-length'];
+  return length === undefined ? undefined : Number(length);
+}
+
 /**
- * Reads the whole body. Node itself reads and drops the rest of one that is too large.
+ * Reads the whole body. Node itself reads and drops the rest of one that is too large. Each chunk is copied at once, so that it
+ * dies young: kept until the body is whole, chunks would outlive young collections and fill memory until a full one.
+ * @param declared bytes, by the header content-length; undefined where there is none.
  * @throws an error with `statusCode` 413 or 408.
  */
-async function readBody(payload: IncomingMessage, limit: number, timeoutMs: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
+function readBody(payload: IncomingMessage, declared: number | undefined, timeoutMs: number): Promise<Buffer> {
+  let body = Buffer.allocUnsafe(Math.min(declared ?? FIRST_CHUNK_BYTES, MAX_REVIEW_BYTES));
   let length = 0;
-  // It already has a place in the limiter, which a client that sends nothing must not keep.
-  const late = Object.assign(new Error(`the body did not come within ${timeoutMs / 1000} s`), { statusCode: 408 });
-  const timer = setTimeout(() => payload.destroy(late), timeoutMs);
-  try {
-    for await (const chunk of payload.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      if (length > limit) {
-        const message = `the body has more than ${limit} bytes, the most that an AdmissionReview may have`;
-        throw Object.assign(new Error(message), { statusCode: 413 });
-      }
-      chunks.push(chunk);
+  return new Promise((resolve, reject) => {
+    if (payload.destroyed) {
+      reject(new Error('the connection was lost before the body was read'));
+      return;
     }
-  } finally {
-    clearTimeout(timer);
-  }
-  return Buffer.concat(chunks, length);
+    // It already has a place in the limiter, which a client that sends nothing must not keep.
+    const timer = setTimeout(
+      () => payload.destroy(createBodyError(408, `the body did not come within ${timeoutMs / 1000} s`)),
+      timeoutMs,
+    );
+    const take = (chunk: Buffer): void => {
+      const needed = length + chunk.length;
+      if (needed > MAX_REVIEW_BYTES) {
+        clearTimeout(timer);
+        payload.off('data', take).pause();
+        const most = `${MAX_REVIEW_BYTES} bytes, the most that an AdmissionReview may have`;
+        reject(createBodyError(413, `the body has more than ${most}`));
+        return;
+      }
+      if (needed > body.length) body = Buffer.concat([body.subarray(0, length)], 2 * needed);
+      length += chunk.copy(body, length);
+    };
+    payload.on('data', take);
+    payload.on('end', () => resolve(body.subarray(0, length)));
+    payload.on('error', reject);
+    payload.on('close', () => clearTimeout(timer));
+  });
+}
+
+function createBodyError(statusCode: number, message: string): Error {
+  return Object.assign(new Error(message), { statusCode });
 }
 
 /** The reason that Kubernetes gives with an HTTP status. */
