@@ -36,3 +36,10 @@ export function readAnonymousMemory(pid) {
   const [, kilobytes] = /^Anonymous:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'));
   return (Number(kilobytes) * 1024) / 1e6;
 }
+
+/** Milliseconds of CPU time that a process has used, all threads, user and system: in steps of 10 (proc(5), stat, 14 and 15). */
+export function readCpuMs(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  const ticksPerSecond = 100;
+  return ((Number(fields[11]) + Number(fields[12])) * 1000) / ticksPerSecond;
+}

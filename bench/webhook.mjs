@@ -1,222 +1,327 @@
-// What an admission costs: throughput, latency and CPU time of POST /mutate over TLS with kept connections, for pods of 5
-// and 64 KiB; the share of JSON and of patching in it; and the memory of 10,000 service accounts. It takes about 20 s.
-//   npm run bench:webhook [-- FLAGS of the webhook's node]
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// What an admission costs, for each candidate set of node's flags: CPU time of POST /mutate over TLS for pods of 5 KiB, 64 KiB
+// and 1 MiB, CPU time of a fresh TLS connection with an RSA and with an EC key, and memory with 10,000 service accounts.
+//   npm run bench:webhook [-- --node PATH] [--rounds N] [--only PATTERN]
+// Each figure is the median of the rounds; in a round every candidate has a process of its own, for about 12 s.
+// The webhook runs with the node that starts the benchmark, or with the one that --node names; --only keeps the candidates
+// whose name matches the regular expression.
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { loadModules, readAnonymousMemory } from './support.mjs';
+import { connect } from 'node:tls';
+import { parseArgs } from 'node:util';
+import { parse } from 'yaml';
+import { loadModules, readAnonymousMemory, readCpuMs } from './support.mjs';
 
-/** Of the webhook's process. */
-const NODE_FLAGS = process.argv.length > 2 ? process.argv.slice(2) : ['--max-semi-space-size=1', '--optimize-for-size'];
+const { values: options } = parseArgs({
+  options: {
+    node: { type: 'string', default: process.execPath },
+    rounds: { type: 'string', default: '3' },
+    only: { type: 'string', default: '' },
+  },
+});
+const rounds = Number(options.rounds);
+
+const MIB = 1024 * 1024;
 const ACCOUNTS = 10_000;
 const CONNECTIONS = 8;
-const LOAD_MS = 3000;
+/** How many requests warm the webhook up, and how many are measured. */
+const SIZES = {
+  '5 KiB': { bytes: 5 * 1024, warmUp: 1500, requests: 1500 },
+  '64 KiB': { bytes: 64 * 1024, warmUp: 300, requests: 500 },
+  '1 MiB': { bytes: MIB, warmUp: 20, requests: 40 },
+};
+const HANDSHAKES = 150;
 /** Until the memory of the start is collected. */
 const SETTLE_MS = 2000;
 const TOKEN = 'bench';
-const SIZES = { '5 KiB': 5 * 1024, '64 KiB': 64 * 1024 };
-const TICKS_PER_SECOND = 100;
 const IDENTITY = {
   'azure.workload.identity/client-id': '11111111-2222-3333-4444-555555555555',
   'azure.workload.identity/tenant-id': '66666666-7777-8888-9999-aaaaaaaaaaaa',
 };
+/** As in the chart's templates/deployment.yaml. */
+const MALLOC = { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '65536' };
+const CANDIDATES = listCandidates().filter(({ name }) => new RegExp(options.only).test(name));
 
+const source = await loadModules([
+  'src/emulators/index.ts',
+  'src/certificates/authority.ts',
+  'test/support/admission-review.ts',
+  'test/support/wait.ts',
+]);
 const directory = mkdtempSync(join(tmpdir(), 'bench-webhook-'));
-const children = [];
-const apis = [];
+const bodies = Object.fromEntries(
+  Object.entries(SIZES).map(([size, { bytes }]) => [size, JSON.stringify(source.createReview(createPodOfSize(bytes)))]),
+);
+const authority = await source.createAuthority({ commonName: 'bench', days: 1, now: Date.now() });
+const certificates = { rsa: await issue('rsa'), ec: await issue('ec') };
+const api = await source.startApiServerEmulator({ certificate: certificates.ec, token: TOKEN });
 try {
   await main();
 } finally {
-  for (const child of children) child.kill('SIGKILL');
-  for (const api of apis) await api.close();
+  await api.close();
   rmSync(directory, { recursive: true, force: true });
 }
 
 async function main() {
-  const source = await loadModules([
-    'src/emulators/index.ts',
-    'src/certificates/authority.ts',
-    'src/webhook/admission-review.ts',
-    'src/inject/index.ts',
-    'src/inject/settings.ts',
-    'test/support/admission-review.ts',
-    'test/support/kubeconfig.ts',
-    'test/support/wait.ts',
-  ]);
-  const now = Date.now();
-  const authority = await source.createAuthority({ commonName: 'bench', days: 1, now });
-  const names = { commonName: 'bench', dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] };
-  const certificate = await source.issueCertificate(authority, { ...names, days: 1, now });
-
-  const memory = {};
-  let webhook;
-  for (const count of [0, ACCOUNTS]) {
-    webhook = await startWebhook(source, authority, certificate, count);
-    memory[count] = readAnonymousMemory(webhook.pid);
+  api.put('apps', 'builder', IDENTITY);
+  for (let index = 1; index < ACCOUNTS; index += 1) api.put(`team-${index % 200}`, `account-${index}`, IDENTITY);
+  const figures = new Map(CANDIDATES.map(({ name }) => [name, []]));
+  for (let round = 0; round < rounds; round += 1) {
+    for (const candidate of CANDIDATES) figures.get(candidate.name).push(await measure(candidate));
   }
-  const rows = {};
-  for (const [size, bytes] of Object.entries(SIZES)) {
-    const body = JSON.stringify(source.createReview(createPodOfSize(bytes)));
-    await load(webhook, body, 500);
-    const single = await load(webhook, body, LOAD_MS / 3, 1);
-    const before = readCpu(webhook.pid);
-    const many = await load(webhook, body, LOAD_MS, CONNECTIONS);
-    const cpu = ((readCpu(webhook.pid) - before) * 1000) / many.length;
-    const inside = measureInside(source, body);
-    rows[size] = {
-      'requests/s': Math.round(many.length / (LOAD_MS / 1000)),
-      'p50 ms': quantile(single, 0.5),
-      'p99 ms': quantile(single, 0.99),
-      [`p50 ms, ${CONNECTIONS} at once`]: quantile(many, 0.5),
-      [`p99 ms, ${CONNECTIONS} at once`]: quantile(many, 0.99),
-      'CPU ms': round(cpu),
-      'JSON %': Math.round((100 * inside.json) / cpu),
-      'patching %': Math.round((100 * inside.patching) / cpu),
-    };
+  const version = execFileSync(options.node, ['--version'], { encoding: 'utf8' }).trim();
+  const medians = Object.fromEntries([...figures].map(([name, each]) => [name, takeMedians(each)]));
+  console.log(`node ${version}, medians of ${rounds} rounds, ${ACCOUNTS} service accounts, ${CONNECTIONS} connections`);
+  for (const table of ['CPU ms', 'anonymous memory, MB', 'latency, ms']) {
+    console.log(table);
+    console.table(Object.fromEntries(Object.entries(medians).map(([name, tables]) => [name, tables[table]])));
   }
-  const [small, large] = Object.values(rows);
-  rows['64 KiB / 5 KiB'] = Object.fromEntries(Object.keys(small).map((key) => [key, round(large[key] / small[key])]));
-  console.log(`POST /mutate over TLS, node ${process.version} ${NODE_FLAGS.join(' ')}`);
-  console.table(rows);
-  console.log('anonymous memory, MB');
-  console.table({
-    'no service account': { MB: round(memory[0]) },
-    [`${ACCOUNTS} service accounts`]: { MB: round(memory[ACCOUNTS]) },
-    difference: { MB: round(memory[ACCOUNTS] - memory[0]) },
-    ratio: { MB: round(memory[ACCOUNTS] / memory[0]) },
-    'after the load above': { MB: round(readAnonymousMemory(webhook.pid)) },
-  });
+  const [chart, ...others] = Object.entries(medians);
+  console.log(`CPU ms and memory, each divided by that of "${chart[0]}"`);
+  console.table(Object.fromEntries(others.map(([name, tables]) => [name, divideBy(chart[1], tables)])));
 }
 
-async function startWebhook(source, authority, certificate, count) {
-  const api = await source.startApiServerEmulator({ certificate, token: TOKEN });
-  apis.push(api);
-  api.put('apps', 'builder', IDENTITY);
-  for (let index = 1; index < count; index += 1) api.put(`team-${index % 200}`, `account-${index}`, IDENTITY);
-  const authorityPem = authority.certificatePem;
-  const kubeconfig = source.renderKubeconfig({ port: api.port, token: TOKEN, authorityPem });
-  const child = spawn(process.execPath, [...NODE_FLAGS, 'dist/webhook.cjs'], {
+/** The chart's flags come first; each of the others differs from them in what its name says. */
+function listCandidates() {
+  const { nodeFlags } = parse(readFileSync('charts/ado-git-identity/values.yaml', 'utf8')).webhook;
+  const replace = (flag, value) => [
+    ...nodeFlags.filter((text) => !text.startsWith(flag)),
+    ...(value === undefined ? [] : [`${flag}=${value}`]),
+  ];
+  const semi = (value) => replace('--max-semi-space-size', value);
+  const optimize = '--optimize-for-size';
+  const flags = {
+    'the chart': nodeFlags,
+    'semi space 1': semi(1),
+    'semi space 1, optimize for size': [...semi(1), optimize],
+    'semi space 2': semi(2),
+    'semi space 4': semi(4),
+    'semi space 8, optimize for size': [...semi(8), optimize],
+    'semi space of node': semi(undefined),
+    'old space 96': replace('--max-old-space-size', 96),
+  };
+  return [
+    ...Object.entries(flags).map(([name, flags]) => ({ name, flags, environment: MALLOC })),
+    { name: 'malloc as it is', flags: nodeFlags, environment: {} },
+    { name: 'malloc with one arena', flags: nodeFlags, environment: { MALLOC_ARENA_MAX: '1' } },
+  ];
+}
+
+function issue(kind) {
+  const options = {
+    commonName: 'bench',
+    dnsNames: ['localhost'],
+    ipAddresses: ['127.0.0.1'],
+    days: 1,
+    now: Date.now(),
+  };
+  return source.issueCertificate(authority, options, () => source.generateKeys(kind));
+}
+
+/** All figures of one process. */
+async function measure(candidate) {
+  const webhook = await startWebhook(candidate);
+  try {
+    const cpu = {};
+    const memory = { idle: readAnonymousMemory(webhook.pid) };
+    const latency = {};
+    for (const [size, { warmUp, requests }] of Object.entries(SIZES)) {
+      if (size === '1 MiB') {
+        const handshakes = await measureHandshakes(webhook);
+        cpu['TLS, RSA'] = handshakes.rsa;
+        cpu['TLS, EC'] = handshakes.ec;
+        memory['after the load'] = readAnonymousMemory(webhook.pid);
+      }
+      await load(webhook, bodies[size], warmUp);
+      const before = readCpuMs(webhook.pid);
+      const times = await load(webhook, bodies[size], requests);
+      cpu[size] = (readCpuMs(webhook.pid) - before) / requests;
+      latency[`${size}, p50`] = quantile(times, 0.5);
+      latency[`${size}, p99`] = quantile(times, 0.99);
+    }
+    memory['after 1 MiB pods'] = readAnonymousMemory(webhook.pid);
+    return { 'CPU ms': cpu, 'anonymous memory, MB': memory, 'latency, ms': latency };
+  } finally {
+    webhook.child.kill('SIGKILL');
+  }
+}
+
+/**
+ * It runs as in a pod. Only the folder with the pod's token is elsewhere; so its connection is given, as main.ts gives one, and
+ * the bundle of kubeconfig files, which a pod does not load, is not loaded here either.
+ */
+async function startWebhook({ flags, environment }) {
+  const authorize = { ca: authority.certificatePem, headers: { authorization: `Bearer ${TOKEN}` } };
+  const program = write(
+    'start.cjs',
+    `require(${JSON.stringify(resolve('dist/webhook.cjs'))}).runWebhook({
+      env: process.env,
+      connect: async () => ({
+        server: new URL('https://127.0.0.1:${api.port}'),
+        authorize: async () => (${JSON.stringify(authorize)}),
+      }),
+      writeLog: (lines) => process.stdout.write(lines),
+      writeError: (lines) => process.stderr.write(lines),
+      stop: new AbortController().signal,
+    });`,
+  );
+  const files = useCertificate('rsa');
+  const child = spawn(options.node, [...flags, program], {
     env: {
-      MALLOC_ARENA_MAX: '1',
+      ...environment,
       ADO_GIT_LISTEN_PORT: '0',
       ADO_GIT_HEALTH_PORT: '0',
-      ADO_GIT_TLS_CERT_FILE: write('tls.crt', certificate.certificatePem),
-      ADO_GIT_TLS_KEY_FILE: write('tls.key', certificate.keyPem),
+      ADO_GIT_TLS_CERT_FILE: files.certificate,
+      ADO_GIT_TLS_KEY_FILE: files.key,
       ADO_GIT_SIDECAR_IMAGE: 'registry.example/ado-git-identity:1',
-      KUBECONFIG: write(`kubeconfig-${count}`, kubeconfig),
+      KUBERNETES_SERVICE_HOST: '127.0.0.1',
+      KUBERNETES_SERVICE_PORT: String(api.port),
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  children.push(child);
   let output = '';
   child.stdout.on('data', (chunk) => (output += chunk));
-  await source.waitUntil('the webhook is ready', () => output.includes('"message":"ready"'), {
-    describe: () => ({ exitCode: child.exitCode, output }),
-  });
+  const waitForLog = (message) =>
+    source.waitUntil(`the webhook logs ${message}`, async () => output.includes(`"message":"${message}"`), {
+      describe: () => ({ exitCode: child.exitCode, output }),
+    });
+  await waitForLog('ready');
   await sleep(SETTLE_MS);
   const [, port] = /"port":(\d+)/.exec(output);
-  return { pid: child.pid, port: Number(port), ca: authorityPem };
+  return { child, pid: child.pid, port: Number(port), waitForLog };
+}
+
+/** The webhook reads changed files again by itself. */
+function useCertificate(kind) {
+  const { certificatePem, keyPem } = certificates[kind];
+  return { certificate: write('tls.crt', certificatePem), key: write('tls.key', keyPem) };
 }
 
 function write(name, text) {
-  writeFileSync(join(directory, name), text);
-  return join(directory, name);
+  const path = join(directory, name);
+  writeFileSync(`${path}.new`, text);
+  renameSync(`${path}.new`, path);
+  return path;
+}
+
+/** CPU ms of a fresh connection, first with the RSA key with which the webhook was started, then with an EC key. */
+async function measureHandshakes(webhook) {
+  const rsa = await shakeHands(webhook);
+  useCertificate('ec');
+  await webhook.waitForLog('a new certificate is served');
+  return { rsa, ec: await shakeHands(webhook) };
+}
+
+async function shakeHands({ pid, port }) {
+  const open = () =>
+    new Promise((done, reject) => {
+      const socket = connect({ host: '127.0.0.1', port, ca: authority.certificatePem }, () => socket.end());
+      socket.on('error', reject).on('close', done).resume();
+    });
+  for (let count = 0; count < HANDSHAKES / 5; count += 1) await open();
+  const before = readCpuMs(pid);
+  for (let count = 0; count < HANDSHAKES; count += 1) await open();
+  return (readCpuMs(pid) - before) / HANDSHAKES;
 }
 
 /** A deployment's pod, as the API server sends it, whose JSON has about this many bytes. */
 function createPodOfSize(bytes) {
-  const pod = {
+  const containers = [];
+  let length = 0;
+  while (length < bytes) {
+    const container = createContainer(containers.length);
+    containers.push(container);
+    length += JSON.stringify(container).length;
+  }
+  return {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { generateName: 'app-', labels: { 'azure.workload.identity/use': 'true' }, annotations: {} },
-    spec: { serviceAccountName: 'builder', volumes: [], containers: [] },
+    spec: { serviceAccountName: 'builder', volumes: [], containers },
   };
-  while (JSON.stringify(pod).length < bytes) {
-    const index = pod.spec.containers.length;
-    pod.spec.containers.push({
-      name: `container-${index}`,
-      image: `registry.example/team/app-${index}:1.2.3`,
-      env: Array.from({ length: 20 }, (_, number) => ({
-        name: `SETTING_${number}`,
-        value: `value-${number}-of-${index}`,
-      })),
-      resources: { requests: { cpu: '100m', memory: '128Mi' }, limits: { memory: '256Mi' } },
-      volumeMounts: [
-        { name: 'kube-api-access', mountPath: '/var/run/secrets/kubernetes.io/serviceaccount', readOnly: true },
-      ],
-      terminationMessagePath: '/dev/termination-log',
-      terminationMessagePolicy: 'File',
-      imagePullPolicy: 'IfNotPresent',
-    });
-  }
-  return pod;
 }
 
-/** Milliseconds of each request. */
-async function load({ port, ca }, body, milliseconds, connections = CONNECTIONS) {
-  const agent = new https.Agent({ keepAlive: true, maxSockets: connections, ca });
+function createContainer(index) {
+  const env = Array.from({ length: 20 }, (_, number) => ({
+    name: `SETTING_${number}`,
+    value: `value-${number}-of-${index}`,
+  }));
+  const mountPath = '/var/run/secrets/kubernetes.io/serviceaccount';
+  return {
+    name: `container-${index}`,
+    image: `registry.example/team/app-${index}:1.2.3`,
+    env,
+    resources: { requests: { cpu: '100m', memory: '128Mi' }, limits: { memory: '256Mi' } },
+    volumeMounts: [{ name: 'kube-api-access', mountPath, readOnly: true }],
+    terminationMessagePath: '/dev/termination-log',
+    terminationMessagePolicy: 'File',
+    imagePullPolicy: 'IfNotPresent',
+  };
+}
+
+/** Sends so many requests over kept connections; returns the milliseconds of each, in order of size. */
+async function load({ port }, body, requests) {
+  const agent = new https.Agent({ keepAlive: true, maxSockets: CONNECTIONS, ca: authority.certificatePem });
   const times = [];
-  const end = performance.now() + milliseconds;
+  let sent = 0;
   const run = async () => {
-    while (performance.now() < end) {
+    while (sent < requests) {
+      sent += 1;
       const start = performance.now();
       await post(port, agent, body);
       times.push(performance.now() - start);
     }
   };
-  await Promise.all(Array.from({ length: connections }, run));
+  await Promise.all(Array.from({ length: CONNECTIONS }, run));
   agent.destroy();
   return times.sort((one, other) => one - other);
 }
 
 function post(port, agent, body) {
   const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
-  return new Promise((resolve, reject) => {
+  return new Promise((done, reject) => {
     const request = https.request(
       { host: '127.0.0.1', port, path: '/mutate', method: 'POST', headers, agent },
       (response) => {
         let text = '';
         response.setEncoding('utf8').on('data', (chunk) => (text += chunk));
-        response.on('end', () => (text.includes('"patch"') ? resolve() : reject(new Error(`not injected: ${text}`))));
+        response.on('end', () => (text.includes('"patch"') ? done() : reject(new Error(`not injected: ${text}`))));
       },
     );
     request.on('error', reject).end(body);
   });
 }
 
-/** Milliseconds that the JSON and the patching of one request take in this process, once it is warm. */
-function measureInside(source, text) {
-  const bytes = Buffer.from(text);
-  const defaults = { ...source.STANDARD_DEFAULTS, image: 'registry.example/ado-git-identity:1' };
-  const serviceAccount = { state: 'found', annotations: IDENTITY };
-  let json = 0;
-  let patching = 0;
-  const rounds = 1000;
-  for (let round = -rounds; round < rounds; round += 1) {
-    if (round === 0) json = patching = 0;
-    const start = performance.now();
-    const { request } = source.decodeReview(bytes);
-    const decoded = performance.now();
-    const outcome = source.injectPod({ pod: request.pod, namespace: request.namespace, serviceAccount, defaults });
-    const patched = performance.now();
-    source.writeReview(source.encodeOutcome(request.uid, outcome));
-    json += decoded - start + (performance.now() - patched);
-    patching += patched - decoded;
-  }
-  return { json: json / rounds, patching: patching / rounds };
+/** Of tables of figures, one of medians. */
+function takeMedians(each) {
+  return mapFigures(each[0], (table, name) =>
+    round(
+      quantile(
+        each.map((tables) => tables[table][name]).sort((one, other) => one - other),
+        0.5,
+      ),
+    ),
+  );
 }
 
-/** Seconds of CPU time so far, user and system (proc(5), stat, fields 14 and 15). */
-function readCpu(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+function divideBy(chart, tables) {
+  const ratios = mapFigures(tables, (table, name) => round(tables[table][name] / chart[table][name]));
+  return { ...ratios['CPU ms'], ...ratios['anonymous memory, MB'] };
+}
+
+function mapFigures(tables, map) {
+  const mapTable = ([table, row]) => [
+    table,
+    Object.fromEntries(Object.keys(row).map((name) => [name, map(table, name)])),
+  ];
+  return Object.fromEntries(Object.entries(tables).map(mapTable));
 }
 
 function quantile(sorted, part) {
-  return round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))]);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))];
 }
 
 function round(value) {
