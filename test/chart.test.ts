@@ -192,7 +192,7 @@ void t.test('defaults', options, (t) => {
       topologySpreadConstraints: [{ topologyKey: 'kubernetes.io/hostname', labelSelector: selector }],
       containers: [
         {
-          command: [IMAGE.node, /^--/, /^--/, /^--max-old-space-size=/, '/app/webhook.cjs'],
+          command: [IMAGE.node, '--max-semi-space-size=8', '--max-old-space-size=64', '/app/webhook.cjs'],
           livenessProbe: { httpGet: { path: '/healthz' } },
           readinessProbe: { httpGet: { path: '/readyz' } },
         },
@@ -212,6 +212,7 @@ void t.test('defaults', options, (t) => {
     const environment = readEnvironment(objects);
     t.match(environment, {
       MALLOC_ARENA_MAX: '1',
+      MALLOC_MMAP_THRESHOLD_: '65536',
       [WEBHOOK_ENV.listenPort]: String(DEFAULT_LISTEN_PORT),
       [WEBHOOK_ENV.healthPort]: String(DEFAULT_HEALTH_PORT),
       [WEBHOOK_ENV.authorityHost]: DEFAULT_AUTHORITY_HOST,
