@@ -30,6 +30,7 @@ const CLIENT_ID = '11111111-2222-3333-4444-555555555555';
 const TENANT_ID = '99999999-8888-7777-6666-555555555555';
 
 const modules = await loadModules([
+  'src/defaults.ts',
   'src/names.ts',
   'src/certificates/authority.ts',
   'src/emulators/index.ts',

@@ -1,4 +1,4 @@
-/** Every name, path, port and limit that a user sees or another program relies on, in one place. PURE. */
+/** Every name and path that a user sees or another program relies on, in one place. Defaults and limits are in defaults.ts. PURE. */
 
 /** What the product calls itself in logs, user agents and messages. */
 export const PRODUCT = 'ado-git-identity';
@@ -124,25 +124,6 @@ export const AZURE_DEVOPS_APPLICATION_ID = '499b84ac-1321-427f-aa17-267ca6975798
 export const AZURE_DEVOPS_SCOPE = `${AZURE_DEVOPS_APPLICATION_ID}/.default`;
 /** User name that git sends with the token; Azure DevOps accepts any that is not empty. */
 export const CREDENTIAL_USERNAME = PRODUCT;
-/** Entra in Azure's public cloud. */
-export const DEFAULT_AUTHORITY_HOST = 'https://login.microsoftonline.com';
-
-/** The sidecar's port, unless the chart or an annotation sets another. */
-export const DEFAULT_SIDECAR_PORT = 8779;
-export const MIN_PORT = 1024;
-export const MAX_PORT = 65535;
-/** User of the sidecar where the pod sets none. */
-export const DEFAULT_RUN_AS_USER = 65532;
-/** Lifetime of the projected token, seconds. Entra refuses one that is valid for more than a day (AADSTS70023). */
-export const TOKEN_LIFETIME = { default: 3600, min: 3600, max: 86400 } as const;
-/** How long git, and containers under `startup: wait`, wait for the first token. */
-export const FIRST_TOKEN_WAIT_SECONDS = 60;
-/** Limit of git's configuration in a pod's annotations. */
-export const MAX_CONFIG_BYTES = 200 * 1024;
-/** Kubernetes' limit of all annotations of an object together, keys and values (apimachinery, validation/objectmeta.go). */
-export const MAX_ANNOTATIONS_BYTES = 256 * 1024;
-/** The API server cuts an admission warning that has more characters. */
-export const MAX_WARNING_LENGTH = 256;
 
 /** Environment variables that the sidecar reads. */
 export const SIDECAR_ENV = {
@@ -204,11 +185,6 @@ export const WEBHOOK_ENV = {
   overlapSeconds: 'ADO_GIT_OVERLAP_SECONDS',
 } as const;
 
-export const DEFAULT_LISTEN_PORT = 9443;
-export const DEFAULT_HEALTH_PORT = 8080;
-/** The chart sets 10: behind a Service, every node and API server must learn that the endpoint is gone. */
-export const DRAIN_SECONDS = { default: 5, max: 300 } as const;
-
 /** Log levels, from the fewest to the most messages. */
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -231,20 +207,6 @@ export const TRUSTS = ['git', 'go', 'node', 'python', 'java', 'openssl', 'system
 /** Where node and the sidecar's program are in the image. */
 export const IMAGE = { node: '/nodejs/bin/node', sidecar: '/app/sidecar.cjs' } as const;
 
-/**
- * Flags of node for the sidecar. They save memory: after 15,000 probes and 150 exchanges, `npm run bench:sidecar` measures
- * 9.3 MB (Node 20) and 12.6 MB (Node 24) of anonymous memory, without them 50 and 89 MB.
- */
-export const SIDECAR_NODE_FLAGS = [
-  '--lite-mode',
-  '--expose-gc',
-  '--max-semi-space-size=1',
-  '--max-old-space-size=16',
-] as const;
-
-/** Variables that save more memory in the sidecar: one malloc arena, one thread for files. */
-export const SIDECAR_PROCESS_ENV = { MALLOC_ARENA_MAX: '1', UV_THREADPOOL_SIZE: '1' } as const;
-
 /** Namespaces that are never served, whatever the chart's values are. */
 export const SYSTEM_NAMESPACES = ['kube-system', 'kube-node-lease'] as const;
 
@@ -260,5 +222,3 @@ export const WEBHOOK_ENTRY = `inject.${GROUP}`;
 export const ROTATE_ANNOTATION = `${GROUP}/rotate`;
 /** Where the webhook's certificates come from. */
 export const TLS_MODES = ['managed', 'files'] as const;
-/** Defaults of managed certificates. The overlap is from the caBundle that verifies a new certificate to the certificate's use. */
-export const MANAGED_TLS = { caDays: 1825, leafDays: 90, overlapSeconds: 120 } as const;

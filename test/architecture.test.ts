@@ -187,6 +187,17 @@ void t.test('packages are loaded where they are the right tool', (t) => {
   t.end();
 });
 
+void t.test('only names.ts spells names', (t) => {
+  const spelled =
+    /ado-git\.workload\.identity|azure\.workload\.identity\/[a-z]|\bADO_GIT_[A-Z]|\bado-git-(?:token|config|extra-ca)\b|\/etc\/ado-git|\/var\/run\/ado-git/;
+  for (const file of files.filter((one) => one !== 'names.ts')) {
+    const match = spelled.exec(withoutComments(readSource(file)));
+    if (match !== null) t.fail(`${file} spells ${match[0]}`);
+  }
+  t.match(readSource('names.ts'), spelled);
+  t.end();
+});
+
 void t.test('only a main.ts reads the environment', (t) => {
   for (const file of files.filter((one) => !one.endsWith('/main.ts'))) {
     if (/\bprocess\.env\b/.test(withoutComments(readSource(file)))) t.fail(`${file} reads process.env`);

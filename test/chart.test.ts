@@ -6,19 +6,21 @@ import { promisify } from 'node:util';
 import t from 'tap';
 import { parse, parseAllDocuments } from 'yaml';
 import { createAuthority, issueCertificate } from '../src/certificates/authority.js';
-import { listenWithTls } from '../src/emulators/index.js';
 import {
   DEFAULT_AUTHORITY_HOST,
   DEFAULT_HEALTH_PORT,
   DEFAULT_LISTEN_PORT,
   DEFAULT_RUN_AS_USER,
   DEFAULT_SIDECAR_PORT,
+  SIDECAR_NODE_FLAGS,
+} from '../src/defaults.js';
+import { listenWithTls } from '../src/emulators/index.js';
+import {
   IMAGE,
   INJECT,
   INJECTED_LABEL,
   MIRROR_ANNOTATION,
   SIDECAR_CONTAINER,
-  SIDECAR_NODE_FLAGS,
   SYSTEM_NAMESPACES,
   USE_LABEL,
   WEBHOOK_ENTRY,

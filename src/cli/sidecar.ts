@@ -1,15 +1,6 @@
 /** The command `sidecar`: the program that the image runs as `sidecar.cjs`, with the same arguments. */
-import {
-  DEFAULT_AUTHORITY_HOST,
-  DEFAULT_SIDECAR_PORT,
-  LOG_LEVELS,
-  NO_PORT,
-  SIDECAR_ENV,
-  STARTUPS,
-  STATE_DIRECTORY,
-  TOKEN_DIRECTORY,
-  TOKEN_FILE,
-} from '../names.js';
+import { DEFAULT_AUTHORITY_HOST, DEFAULT_SIDECAR_PORT } from '../defaults.js';
+import { LOG_LEVELS, NO_PORT, SIDECAR_ENV, STARTUPS, STATE_DIRECTORY, TOKEN_DIRECTORY, TOKEN_FILE } from '../names.js';
 import { SIDECAR_USAGE } from '../sidecar/command.js';
 
 export { runSidecarCommand } from '../sidecar/command.js';

@@ -1,6 +1,7 @@
 /** The command `webhook`: the server that the image runs as `webhook.cjs`. */
+import { DEFAULT_HEALTH_PORT, DEFAULT_LISTEN_PORT } from '../defaults.js';
 import { connect } from '../kubernetes/connect.js';
-import { DEFAULT_HEALTH_PORT, DEFAULT_LISTEN_PORT, PRODUCT, WEBHOOK_ENV } from '../names.js';
+import { PRODUCT, WEBHOOK_ENV } from '../names.js';
 import { runWebhook } from '../webhook/run.js';
 import { parseFlags } from './arguments.js';
 import type { CommandIo } from './io.js';

@@ -1,13 +1,12 @@
 /** What Entra's refusals mean: each with its class, and a sentence that says what is wrong and how to fix it. PURE. */
+import { DEFAULT_AUTHORITY_HOST, TOKEN_LIFETIME_SECONDS } from '../defaults.js';
 import {
   ANNOTATION,
   AZURE_ANNOTATION,
   AZURE_DEVOPS_APPLICATION_ID,
   AZURE_DEVOPS_SCOPE,
-  DEFAULT_AUTHORITY_HOST,
   PRODUCT,
   TOKEN_AUDIENCE,
-  TOKEN_LIFETIME,
 } from '../names.js';
 import { formatTime, toEpochMs } from '../time.js';
 import type { AnswerClass } from './failure.js';
@@ -139,7 +138,7 @@ export const livesTooLong = define(
   'config',
   (context) =>
     `The service account token of ${context.claims.subject} lives longer than Entra allows. Set the annotation ${AZURE_ANNOTATION.tokenExpiration} ` +
-    `of ${nameAccount(context)} and of the pod to at most ${TOKEN_LIFETIME.max}, then delete the pod and create it again.`,
+    `of ${nameAccount(context)} and of the pod to at most ${TOKEN_LIFETIME_SECONDS.max}, then delete the pod and create it again.`,
 );
 export const noApplication = define(
   'config',

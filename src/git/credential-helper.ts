@@ -1,12 +1,6 @@
 /** The credential helper: a script for any POSIX shell, which needs `sleep` beside it and nothing else. PURE. */
-import {
-  ANNOTATION,
-  FIRST_TOKEN_WAIT_SECONDS,
-  PRODUCT,
-  SIDECAR_CONTAINER,
-  STATE_DIRECTORY,
-  STATE_FILE,
-} from '../names.js';
+import { FIRST_TOKEN_WAIT_SECONDS } from '../defaults.js';
+import { ANNOTATION, PRODUCT, SIDECAR_CONTAINER, STATE_DIRECTORY, STATE_FILE } from '../names.js';
 
 /**
  * The script. It gives credentials only over `https`, only to the served hosts and, where organizations are named, only

@@ -1,9 +1,9 @@
 /** Examines a pod once: skipped, refused, or a candidate whose service account is looked up next. PURE. */
 import { GROUP, USE_LABEL } from '../names.js';
-import { readSource, type Source } from './annotation-sources.js';
 import { type ContainerRef, listUserContainers } from './containers.js';
 import { decideToSkip, findPodRefusal, refusePod } from './eligibility.js';
 import { type CheckedPod, describePod, findTextProblem, parsePod, readTexts, readValues } from './pod-shape.js';
+import { readSource, type Source } from './read-annotations.js';
 import type { Refused, Skipped } from './reasons.js';
 
 /** A pod in which nothing was found that keeps it from being injected. */

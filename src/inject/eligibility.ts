@@ -8,12 +8,12 @@ import {
   USE_LABEL,
   WRITTEN_ANNOTATION,
 } from '../names.js';
-import { joinFindings, type Source } from './annotation-sources.js';
 import { findTakenName, findTakenPort, findTakenVariable } from './conflicts.js';
 import type { ContainerRef } from './containers.js';
 import { findMeshProxy } from './mesh.js';
 import { requiresWindows } from './operating-system.js';
 import type { CheckedPod } from './pod-shape.js';
+import { joinFindings, type Source } from './read-annotations.js';
 import {
   DENIED_REASONS,
   PASSING_REASONS,

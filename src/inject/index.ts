@@ -1,11 +1,11 @@
 /** The door of injection: everything that other rooms may import. PURE. */
-export { findUntypedAnnotation, keepAnnotations } from './annotation-sources.js';
-export { readResources } from './annotations.js';
+export { readResources } from './annotation-readers.js';
 export { applyOperations, splitPointer } from './apply.js';
 export { examinePod } from './candidate.js';
 export { completeInjection, injectPod, type Outcome, type ServiceAccountLookup } from './inject-pod.js';
 export { joinPointer, type Operation } from './patch.js';
 export { findTextProblem } from './pod-shape.js';
+export { findUntypedAnnotation, keepAnnotations } from './read-annotations.js';
 export * from './reasons.js';
 export { type Defaults, STANDARD_DEFAULTS } from './settings.js';
 export { uninjectPod } from './uninject.js';

@@ -1,8 +1,8 @@
 /** Injection of one pod in two phases: it is examined, and completed once its service account is known. PURE. */
+import { MAX_ANNOTATIONS_BYTES, MAX_CONFIG_BYTES } from '../defaults.js';
 import type { Container } from '../kubernetes/types.js';
-import { ANNOTATION, AZURE_ANNOTATION, MAX_ANNOTATIONS_BYTES, MAX_CONFIG_BYTES } from '../names.js';
+import { ANNOTATION, AZURE_ANNOTATION } from '../names.js';
 import { joinTruncated, truncate } from '../values/text.js';
-import { readSource } from './annotation-sources.js';
 import { type AnnotationsBytes, buildPatch, type GitFiles, type Plans, renderGitFiles } from './build.js';
 import { type Candidate, examinePod } from './candidate.js';
 import type { ContainerRef } from './containers.js';
@@ -12,6 +12,7 @@ import { removeOurEnv } from './git-environment.js';
 import { findMeshProxy } from './mesh.js';
 import { ListEdit, type Operation } from './patch.js';
 import type { CheckedPod } from './pod-shape.js';
+import { readSource } from './read-annotations.js';
 import type { PodRefusal, Refusal, Refused, Skipped, Warning } from './reasons.js';
 import { type Defaults, type Resolved, resolveSettings, type Settings } from './settings.js';
 import { isEarlierPass, type Status } from './status-annotation.js';

@@ -1,17 +1,14 @@
 /** Resolves settings: the pod's annotations win over the service account's, and these over the installation's defaults. PURE. */
-import type { Project } from '../git/remotes.js';
 import {
-  ANNOTATION,
-  AZURE_ANNOTATION,
-  type Channel,
   DEFAULT_AUTHORITY_HOST,
   DEFAULT_RUN_AS_USER,
   DEFAULT_SIDECAR_PORT,
-  type LogLevel,
   SIDECAR_NODE_FLAGS,
-  type Startup,
-  TOKEN_LIFETIME,
-} from '../names.js';
+  TOKEN_LIFETIME_SECONDS,
+} from '../defaults.js';
+import type { Project } from '../git/remotes.js';
+import { ANNOTATION, AZURE_ANNOTATION, type Channel, type LogLevel, type Startup } from '../names.js';
+import { AZURE_READERS, type SidecarResources } from './annotation-readers.js';
 import {
   type Finding,
   type GroupValues,
@@ -19,8 +16,7 @@ import {
   readFirst,
   type Source,
   warnOfUnknown,
-} from './annotation-sources.js';
-import { AZURE_READERS, type SidecarResources } from './annotations.js';
+} from './read-annotations.js';
 import type { Refusal, Warning } from './reasons.js';
 
 /** What the installation decides for every pod: the chart through the webhook's environment, or the CLI's flags. */
@@ -134,7 +130,7 @@ function readAzure(
   return {
     tokenExpirationSeconds:
       readFirst(tokenExpiration, AZURE_READERS.tokenExpiration, [pod, serviceAccount], findings) ??
-      TOKEN_LIFETIME.default,
+      TOKEN_LIFETIME_SECONDS.default,
     skipContainers: readFirst(skipContainers, AZURE_READERS.skipContainers, [pod], findings) ?? [],
   };
 }

@@ -1,5 +1,6 @@
 /** The sidecar's container, fitted to its pod. PURE. */
 import type { V1Container, V1EnvVar, V1Probe, V1SecurityContext } from '@kubernetes/client-node';
+import { SIDECAR_PROCESS_ENV } from '../defaults.js';
 import type { Container, Plain, Quantities } from '../kubernetes/types.js';
 import {
   API_TOKEN_DIRECTORY,
@@ -9,13 +10,12 @@ import {
   NO_PORT,
   SIDECAR_CONTAINER,
   SIDECAR_ENV,
-  SIDECAR_PROCESS_ENV,
   STATE_DIRECTORY,
   TOKEN_DIRECTORY,
   TOKEN_FILE,
   VOLUME,
 } from '../names.js';
-import type { SidecarResources } from './annotations.js';
+import type { SidecarResources } from './annotation-readers.js';
 import { ISTIO_PROXY } from './mesh.js';
 import type { CheckedPod } from './pod-shape.js';
 import { parseQuantity } from './quantity.js';

@@ -1,13 +1,10 @@
 /** The sidecar's configuration: read from the environment once, checked whole, frozen. */
+import { DEFAULT_AUTHORITY_HOST, DEFAULT_SIDECAR_PORT, MAX_PORT, MIN_PORT } from '../defaults.js';
 import type { Identity } from '../entra/identity.js';
 import { readOrganizationName } from '../git/naming-rules.js';
 import {
-  DEFAULT_AUTHORITY_HOST,
-  DEFAULT_SIDECAR_PORT,
   LOG_LEVELS,
   type LogLevel,
-  MAX_PORT,
-  MIN_PORT,
   type Mode,
   MODES,
   NO_PORT,

@@ -1,7 +1,7 @@
 /** What git has to do, and what it prints without a token; and how the credential helper reads it. PURE. */
+import { FIRST_TOKEN_WAIT_SECONDS } from '../defaults.js';
 import { type Failure, mayResolveByWaiting, toOneLine } from '../entra/failure.js';
 import type { Identity } from '../entra/identity.js';
-import { FIRST_TOKEN_WAIT_SECONDS } from '../names.js';
 import { type EpochMs, formatTime } from '../time.js';
 
 /** `pending`: git waits. `ready`: a valid token is in the file. `failed`: git ends at once with the message. */

@@ -1,7 +1,8 @@
 /** What is known of one identity's token, and what that means at a moment. PURE. */
+import { FIRST_TOKEN_WAIT_SECONDS } from '../defaults.js';
 import type { FailureClass } from '../entra/failure.js';
 import type { Identity } from '../entra/identity.js';
-import { FIRST_TOKEN_WAIT_SECONDS, type Startup } from '../names.js';
+import type { Startup } from '../names.js';
 import type { EpochMs, Milliseconds } from '../time.js';
 import type { RecordedFailure, Snapshot } from './message-for-git.js';
 import { type Instant, measureTimeLeftMs, type Token } from './token.js';

@@ -2,8 +2,9 @@
  * Decodes AdmissionReviews, `admission.k8s.io/v1`, and encodes their responses. PURE.
  * https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
  */
+import { MAX_WARNING_LENGTH } from '../defaults.js';
 import { DENIED_REASONS, type Outcome, type RefusalReason } from '../inject/index.js';
-import { MAX_WARNING_LENGTH, PRODUCT } from '../names.js';
+import { PRODUCT } from '../names.js';
 import { isObject } from '../values/json.js';
 
 /** The API server sends reviews of up to 7 MiB; the envelope around the object may add a little. */

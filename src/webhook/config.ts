@@ -1,19 +1,16 @@
 /** The webhook's configuration: read from the environment once, checked whole, frozen. */
 import type { RotationSettings } from '../certificates/managed/source.js';
-import { type Defaults, readResources, STANDARD_DEFAULTS } from '../inject/index.js';
-import type { ConnectionSettings } from '../kubernetes/connection.js';
 import {
   DEFAULT_HEALTH_PORT,
   DEFAULT_LISTEN_PORT,
   DRAIN_SECONDS,
-  LOG_LEVELS,
-  type LogLevel,
   MANAGED_TLS,
   MAX_PORT,
   MIN_PORT,
-  TLS_MODES,
-  WEBHOOK_ENV,
-} from '../names.js';
+} from '../defaults.js';
+import { type Defaults, readResources, STANDARD_DEFAULTS } from '../inject/index.js';
+import type { ConnectionSettings } from '../kubernetes/connection.js';
+import { LOG_LEVELS, type LogLevel, TLS_MODES, WEBHOOK_ENV } from '../names.js';
 import { readCertificates } from '../values/certificates.js';
 import { readClientId, readTenantId } from '../values/entra-ids.js';
 import { type Environment, readSettings, type SettingReader } from '../values/environment.js';

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { createAuthority, issueCertificate } from '../../src/certificates/authority.js';
 import type { KeyedCertificate } from '../../src/certificates/pair.js';
+import { SIDECAR_NODE_FLAGS, SIDECAR_PROCESS_ENV } from '../../src/defaults.js';
 import {
   createTokenIssuer,
   type EntraEmulator,
@@ -14,7 +15,7 @@ import {
   startEntraEmulator,
   type TokenIssuer,
 } from '../../src/emulators/index.js';
-import { credentialFileName, SIDECAR_NODE_FLAGS, SIDECAR_PROCESS_ENV, TOKEN_AUDIENCE } from '../../src/names.js';
+import { credentialFileName, TOKEN_AUDIENCE } from '../../src/names.js';
 import { epochMs, type Now } from '../../src/time.js';
 import { plainNodeCommand } from './node-command.js';
 import { findFreePort, waitUntil } from './wait.js';

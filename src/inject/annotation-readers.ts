@@ -1,18 +1,9 @@
 /** How the value of each annotation is read: into a type that can't be wrong, or a clause that says what would be right. PURE. */
+import { MAX_PORT, MIN_PORT, TOKEN_LIFETIME_SECONDS } from '../defaults.js';
 import { findNameProblem, isOrganizationName, readOrganizationName } from '../git/naming-rules.js';
 import type { Project } from '../git/remotes.js';
 import type { Quantities } from '../kubernetes/types.js';
-import {
-  type Channel,
-  CHANNELS,
-  LOG_LEVELS,
-  MAX_PORT,
-  MIN_PORT,
-  MODES,
-  STARTUPS,
-  TOKEN_LIFETIME,
-  TRUSTS,
-} from '../names.js';
+import { type Channel, CHANNELS, LOG_LEVELS, MODES, STARTUPS, TRUSTS } from '../names.js';
 import { isGuid, isTenant, readClientId, readTenantId } from '../values/entra-ids.js';
 import { isObject } from '../values/json.js';
 import { readChoice, type Reader, readList, readWhole } from '../values/readers.js';
@@ -145,7 +136,7 @@ export const READERS = {
 export const AZURE_READERS = {
   clientId: readClientId,
   tenantId: readTenantId,
-  tokenExpiration: readWhole(TOKEN_LIFETIME.min, TOKEN_LIFETIME.max, 'a number of seconds'),
+  tokenExpiration: readWhole(TOKEN_LIFETIME_SECONDS.min, TOKEN_LIFETIME_SECONDS.max, 'a number of seconds'),
   skipContainers: ((text) => ({
     value: text
       .split(';')

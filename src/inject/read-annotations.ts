@@ -3,7 +3,7 @@ import { ANNOTATION, AZURE_ANNOTATION, GROUP, WRITTEN_ANNOTATION } from '../name
 import { isObject } from '../values/json.js';
 import { describeProblem, type Reader } from '../values/readers.js';
 import { truncate } from '../values/text.js';
-import { READERS } from './annotations.js';
+import { READERS } from './annotation-readers.js';
 import { findTextProblem } from './pod-shape.js';
 import type { Refusal, RefusalReason, Subject, Warning } from './reasons.js';
 import { findNearest } from './suggest.js';
