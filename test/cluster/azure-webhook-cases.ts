@@ -7,7 +7,7 @@ import type { KubernetesObject } from './api.js';
 import { TENANT_ID } from './azure.js';
 import type { Cluster } from './cluster.test.js';
 import { addNamespace, buildPod, removeNamespace, run, waitForEnd } from './installation.js';
-import { measureAddedLatency } from './latency.js';
+import { measureAddedLatency, measureBurst } from './latency.js';
 import { buildSmallPod } from './load.js';
 
 const NAMESPACE = 'ado-git-azure';
@@ -19,6 +19,8 @@ const AZURE_ENTRY = 'mutation.azure-workload-identity.io';
 /** The API server calls configurations in the order of their names: this one before ours. */
 const EARLY_CONFIGURATION = 'a-azure-wi-webhook';
 const SAMPLES = 500;
+/** As many as of ours with ten thousand service accounts. */
+const BURST = { count: 2_000, parallel: 100 };
 /** Needs both: git's credentials, and the token that the Azure SDKs read. */
 const SCRIPT =
   'cd /data && git clone -q https://dev.azure.com/contoso/payments/_git/api && test -s "$AZURE_FEDERATED_TOKEN_FILE" && echo both';
@@ -105,6 +107,9 @@ export async function azureWebhookCases(t: Test, { api, azure }: Cluster, webhoo
     const created = await measureAddedLatency(api, pods, SAMPLES, AZURE_ENTRY);
     t.strictSame([created.without.length, created.with.length], [SAMPLES, SAMPLES], 'all are created');
     t.comment(`the Azure webhook adds to the creation of a pod, ${created.summary}`);
+    const { summary, answers } = await measureBurst(api, () => labelled, BURST);
+    t.equal(answers.filter(({ status }) => status === 201).length, BURST.count, 'all of a burst are created');
+    t.comment(`the Azure webhook, a burst of ${summary}`);
   }
 
   async function callEarlier(): Promise<void> {

@@ -1,6 +1,41 @@
-/** The time that admission adds to the creation of a pod, as a client measures it and as the API server does. */
-import type { Api, KubernetesObject } from './api.js';
-import { percentile } from './load.js';
+/**
+ * The time that admission adds to the creation of a pod, as a client measures it and as the API server does:
+ * `measureAddedLatency`; and how long many creations at once take: `measureBurst`.
+ */
+import type { Api, ApiAnswer, KubernetesObject } from './api.js';
+import { inParallel, percentile } from './load.js';
+
+export interface BurstOptions {
+  readonly count: number;
+  /** How many creations are unanswered at any time. */
+  readonly parallel: number;
+}
+
+export interface Burst {
+  /** Seconds until all were answered, and p50 and p99 of a creation. */
+  readonly summary: string;
+  readonly answers: readonly ApiAnswer[];
+}
+
+/** Creates many pods at once, as a dry run. */
+export async function measureBurst(
+  api: Api,
+  build: (index: number) => KubernetesObject,
+  { count, parallel }: BurstOptions,
+): Promise<Burst> {
+  const times: number[] = [];
+  const answers: ApiAnswer[] = [];
+  const startMs = performance.now();
+  await inParallel(count, parallel, async (index) => {
+    const sentMs = performance.now();
+    answers.push(await api.create(build(index), '?dryRun=All'));
+    times.push(performance.now() - sentMs);
+  });
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
+  const [p50, p99] = [0.5, 0.99].map((share) => percentile(times, share).toFixed(0));
+  const summary = `${count} pods at ${parallel} in parallel: ${seconds} s in all, p50 ${p50} ms, p99 ${p99} ms`;
+  return { summary, answers };
+}
 
 export interface AddedLatency {
   /** For both p50 and p99: the creation with less that without; and the API server's own calls of the webhook. */

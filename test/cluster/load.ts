@@ -1,4 +1,4 @@
-/** Creates pods at a steady rate, as a dry run, and counts the failures: `startLoad`; small pods: `buildSmallPod`. */
+/** Creates pods at a steady rate, as a dry run, and counts the failures: `startLoad`; small pods: `buildSmallPod`; `inParallel`. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { INJECT, SIDECAR_CONTAINER, USE_LABEL } from '../../src/names.js';
 import { type EpochMs, epochMs } from '../../src/time.js';
@@ -101,6 +101,19 @@ export function startLoad(api: Api, namespace: string, perSecond: number): Load 
       return { sent, failures, unanswered, notInjected };
     },
   };
+}
+
+/** Calls the action for 0 to `count - 1`, with this many calls at a time. */
+export async function inParallel(
+  count: number,
+  parallel: number,
+  action: (index: number) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const work = async (): Promise<void> => {
+    for (let index = next++; index < count; index = next++) await action(index);
+  };
+  await Promise.all(Array.from({ length: parallel }, work));
 }
 
 /** The value that a share of the values is below. */

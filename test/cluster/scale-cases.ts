@@ -4,13 +4,12 @@ import { AZURE_ANNOTATION, INJECT, WEBHOOK_ENTRY } from '../../src/names.js';
 import { CLIENT_ID } from './azure.js';
 import type { Cluster } from './cluster.test.js';
 import { addNamespace, removeNamespace, restartWebhook, run, SYSTEM_NAMESPACE, WEBHOOK_PODS } from './installation.js';
-import { measureAddedLatency } from './latency.js';
-import { buildSmallPod, isInjected } from './load.js';
+import { measureAddedLatency, measureBurst } from './latency.js';
+import { buildSmallPod, inParallel, isInjected } from './load.js';
 
 const NAMESPACE = 'ado-git-scale';
 const ACCOUNTS = 10_000;
-const BURST = 2_000;
-const PARALLEL = 100;
+const BURST = { count: 2_000, parallel: 100 };
 const SAMPLES = 500;
 const LARGE_PODS = 40;
 const LARGE_BYTES = 600_000;
@@ -32,16 +31,13 @@ export async function scaleCases(t: Test, { api, azure }: Cluster): Promise<void
     if (status !== 201) throw new Error(JSON.stringify(body));
   });
   await restartWebhook();
-  const failures: string[] = [];
-  await inParallel(BURST, PARALLEL, async (index) => {
-    const serviceAccount = `account-${index * 3}`;
-    const pod = buildSmallPod(NAMESPACE, `burst-${index}`, { asksByName: true, serviceAccount });
-    const { status, body } = await api.create(pod, '?dryRun=All');
-    if (status !== 201 || !isInjected(body)) failures.push(JSON.stringify(body).slice(0, 500));
-  });
-  t.comment(
-    `${ACCOUNTS} service accounts, a burst of ${BURST} pods at ${PARALLEL} in parallel: ${failures.length} failed`,
-  );
+  const build = (index: number) =>
+    buildSmallPod(NAMESPACE, `burst-${index}`, { asksByName: true, serviceAccount: `account-${index * 3}` });
+  const { summary, answers } = await measureBurst(api, build, BURST);
+  const failures = answers
+    .filter(({ status, body }) => status !== 201 || !isInjected(body))
+    .map(({ body }) => JSON.stringify(body).slice(0, 500));
+  t.comment(`${ACCOUNTS} service accounts, a burst of ${summary}; ${failures.length} failed`);
   t.strictSame(failures.slice(0, 3), [], 'every pod of the burst is injected');
   const large = await burstOfLargePods();
   t.comment(`${LARGE_PODS} pods of ${LARGE_BYTES / 1000} kB at once: ${large.length} failed`);
@@ -98,12 +94,4 @@ export async function scaleCases(t: Test, { api, azure }: Cluster): Promise<void
     t.equal(created.with.filter(isInjected).length, SAMPLES, 'all are created and injected');
     t.comment(`added to the creation of a pod, ${created.summary}`);
   }
-}
-
-async function inParallel(count: number, parallel: number, action: (index: number) => Promise<void>): Promise<void> {
-  let next = 0;
-  const work = async (): Promise<void> => {
-    for (let index = next++; index < count; index = next++) await action(index);
-  };
-  await Promise.all(Array.from({ length: parallel }, work));
 }
