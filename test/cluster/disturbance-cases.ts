@@ -15,6 +15,7 @@ import {
   loadImage,
   readBundle,
   removeNamespace,
+  restartApiServer,
   restartWebhook,
   run,
   SECRET,
@@ -62,10 +63,9 @@ export async function disturbanceCases(t: Test, cluster: Cluster): Promise<void>
   await disturb('all rights taken away', withoutRights);
   await disturb('the caBundle is removed', removeBundle, WITHOUT_BUNDLE);
   await disturb('kill -9 of a replica', kill, KILLED);
-  const command = process.env['CLUSTER_RESTART_APISERVER_COMMAND'];
-  if (command === undefined)
+  if (process.env['CLUSTER_RESTART_APISERVER_COMMAND'] === undefined)
     t.comment('restart of the API server: skipped, CLUSTER_RESTART_APISERVER_COMMAND is not set');
-  else await disturb('restart of the API server', () => restartApiServer(command));
+  else await disturb('restart of the API server', restartServer);
   await removeNamespace(api, NAMESPACE);
 
   async function disturb(what: string, action: () => Promise<void>, tolerance = NO_FAILURE): Promise<void> {
@@ -111,12 +111,8 @@ export async function disturbanceCases(t: Test, cluster: Cluster): Promise<void>
     await sleep(12_000);
   }
 
-  async function restartApiServer(command: string): Promise<void> {
-    const [program = '', ...words] = command.split(' ');
-    await run(program, words);
-    await waitUntil('the API server is ready', async () => (await api.request('GET', '/readyz')).status === 200, {
-      withinSeconds: 90,
-    });
+  async function restartServer(): Promise<void> {
+    await restartApiServer(api);
     await sleep(15_000);
   }
 

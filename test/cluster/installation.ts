@@ -17,6 +17,7 @@ export const DEPLOYMENT = `/apis/apps/v1/namespaces/${SYSTEM_NAMESPACE}/deployme
 export const WEBHOOK_PODS = `/api/v1/namespaces/${SYSTEM_NAMESPACE}/pods?labelSelector=app.kubernetes.io/name%3Dado-git-identity`;
 export const IMAGE = 'cluster.local/ado-git-identity:test';
 export const WORKLOAD_IMAGE = 'cluster.local/ado-git-workload:test';
+export const WORKLOAD_DIRECTORY = join(import.meta.dirname, 'workload');
 
 /** Runs a program and returns its output; throws with what it wrote unless its exit code is 0. */
 export async function run(command: string, args: readonly string[], input = ''): Promise<string> {
@@ -37,7 +38,7 @@ export async function loadImage(tag: string, directory: string): Promise<void> {
 
 export async function loadImages(): Promise<void> {
   await loadImage(IMAGE, ROOT);
-  await loadImage(WORKLOAD_IMAGE, join(import.meta.dirname, 'workload'));
+  await loadImage(WORKLOAD_IMAGE, WORKLOAD_DIRECTORY);
 }
 
 /** Installs or upgrades the chart, and waits until it serves. */
@@ -81,6 +82,18 @@ export async function readBundle(api: Api): Promise<string | undefined> {
 export async function restartWebhook(): Promise<void> {
   await run('kubectl', ['rollout', 'restart', '-n', SYSTEM_NAMESPACE, `deployment/${WEBHOOK_NAME}`]);
   await waitForRollout();
+}
+
+/**
+ * Restarts the API server by CLUSTER_RESTART_APISERVER_COMMAND, and waits until it is ready.
+ * @param flags that it has until its next restart.
+ */
+export async function restartApiServer(api: Api, ...flags: readonly string[]): Promise<void> {
+  const [program = '', ...words] = (process.env['CLUSTER_RESTART_APISERVER_COMMAND'] ?? '').split(' ');
+  await run(program, [...words, ...flags]);
+  await waitUntil('the API server is ready', async () => (await api.request('GET', '/readyz')).status === 200, {
+    withinSeconds: 90,
+  });
 }
 
 async function waitForRollout(): Promise<void> {
