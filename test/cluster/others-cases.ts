@@ -3,7 +3,8 @@
  * before ours or after it. They have the last word on the sidecar, our part stays, and the pods run.
  */
 import type { Test } from 'tap';
-import { DEFAULT_SIDECAR_PORT, INJECT, OUR_VOLUMES, SIDECAR_CONTAINER } from '../../src/names.js';
+import { DEFAULT_SIDECAR_PORT } from '../../src/defaults.js';
+import { INJECT, OUR_VOLUMES, SIDECAR_CONTAINER } from '../../src/names.js';
 import { waitUntil } from '../support/wait.js';
 import type { KubernetesObject } from './api.js';
 import type { Cluster } from './cluster.test.js';
