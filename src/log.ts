@@ -3,6 +3,7 @@
  * that a mistake elsewhere does not leak it.
  */
 import { LOG_LEVELS, type LogLevel } from './names.js';
+import { formatTime, type Now } from './time.js';
 
 export type LogFields = Readonly<Record<string, unknown>>;
 
@@ -27,13 +28,12 @@ export function redact(text: string): string {
 /**
  * A logger that writes one JSON object per line: `time` (RFC 3339), `level`, `message`, then the fields.
  * @param write takes whole lines, each with its line end.
- * @param now the wall clock, milliseconds since 1970.
  */
-export function createLogger(level: LogLevel, write: (line: string) => void, now: () => number): Logger {
+export function createLogger(level: LogLevel, write: (line: string) => void, now: Now): Logger {
   const threshold = LOG_LEVELS.indexOf(level);
   const log = (at: LogLevel, message: string, fields?: LogFields): void => {
     if (LOG_LEVELS.indexOf(at) > threshold) return;
-    const record = { time: new Date(now()).toISOString(), level: at, message, ...fields };
+    const record = { time: formatTime(now()), level: at, message, ...fields };
     const line = JSON.stringify(record, (_key, value: unknown) => (typeof value === 'string' ? redact(value) : value));
     write(`${line}\n`);
   };

@@ -8,7 +8,11 @@ import type { Failure, FailureClass } from './failure.js';
  * @param lifeSeconds of the token; for an adopted one, what is left of it.
  * @param random from 0 to 1.
  */
-export function chooseRenewal(lifeSeconds: number, refreshInSeconds: number | undefined, random: number): number {
+export function chooseRenewalSeconds(
+  lifeSeconds: number,
+  refreshInSeconds: number | undefined,
+  random: number,
+): number {
   const own = Math.max(Math.min(lifeSeconds * 0.8, lifeSeconds - 300), lifeSeconds / 2);
   const asked = refreshInSeconds === undefined ? own : Math.max(refreshInSeconds, lifeSeconds * 0.1, 30);
   return Math.min(own, asked) + random * lifeSeconds * 0.05;
@@ -38,7 +42,7 @@ type PauseRule = (circumstances: Circumstances, asked: number) => number;
 const waitForPeople: PauseRule = () => CONFIG_PAUSE_SECONDS;
 const waitLong: PauseRule = () => SLOW_PAUSE_SECONDS;
 const backOff: PauseRule = (circumstances, asked) =>
-  Math.min(Math.max(double(1, circumstances), asked), limitBackOff(circumstances));
+  Math.min(Math.max(doublePerFailure(1, circumstances), asked), limitBackOff(circumstances));
 
 const PAUSES: Readonly<Record<FailureClass, PauseRule>> = {
   config: waitForPeople,
@@ -46,7 +50,7 @@ const PAUSES: Readonly<Record<FailureClass, PauseRule>> = {
   'never-hammer': waitLong,
   'our-defect': waitLong,
   're-read-once': () => 0,
-  loop: (circumstances) => Math.min(double(CONFIG_PAUSE_SECONDS, circumstances), SLOW_PAUSE_SECONDS),
+  loop: (circumstances) => Math.min(doublePerFailure(CONFIG_PAUSE_SECONDS, circumstances), SLOW_PAUSE_SECONDS),
   propagation: backOff,
   throttle: backOff,
   transient: backOff,
@@ -58,7 +62,7 @@ const PAUSES: Readonly<Record<FailureClass, PauseRule>> = {
 };
 
 /** Seconds from a failure to the next exchange. `Retry-After` is obeyed on 429; elsewhere the back-off limits it. */
-export function choosePause(failure: Failure, circumstances: Circumstances): number {
+export function choosePauseSeconds(failure: Failure, circumstances: Circumstances): number {
   const asked = Math.min(failure.retryAfterSeconds ?? 0, MAX_RETRY_AFTER_SECONDS);
   const own = chooseRule(failure, circumstances)(circumstances, asked);
   return failure.throttled === true ? Math.max(own, asked) : own;
@@ -71,7 +75,7 @@ function chooseRule(failure: Failure, { sameClassSeconds }: Circumstances): Paus
 }
 
 /** The span, doubled for each earlier failure. */
-function double(seconds: number, { earlierFailures }: Circumstances): number {
+function doublePerFailure(seconds: number, { earlierFailures }: Circumstances): number {
   return seconds * 2 ** Math.min(earlierFailures, 10);
 }
 

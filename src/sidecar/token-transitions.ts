@@ -1,7 +1,7 @@
 /** How events change what is known of a token, and what has to be done then. Times and random numbers come with the events. PURE. */
 import { judgeRepetition, type TokenAnswer } from '../entra/answer.js';
 import { type Failure, mayResolveByWaiting } from '../entra/failure.js';
-import { choosePause } from '../entra/schedule.js';
+import { choosePauseSeconds } from '../entra/schedule.js';
 import type { LogFields } from '../log.js';
 import { addMs, DAY_MS, type EpochMs, epochMs, formatTime, milliseconds, toEpochMs } from '../time.js';
 import type { Credential } from './state-directory.js';
@@ -96,7 +96,7 @@ function fail(state: TokenState, answered: Failure, at: Instant): Transition {
   const failure = judgeRepetition(answered, state.failure);
   const isSameClass = state.failure?.class === failure.class;
   const sameClassSince = (isSameClass ? state.sameClassSince : undefined) ?? at.elapsedMs;
-  const pauseSeconds = choosePause(failure, {
+  const pauseSeconds = choosePauseSeconds(failure, {
     earlierFailures: state.failuresInRow,
     remainingSeconds:
       state.served !== undefined && isReady(state, at) ? measureTimeLeftMs(state.served, at) / 1000 : undefined,

@@ -1,5 +1,5 @@
 /** A token and its end by two clocks: one can be set and runs on while the machine sleeps, the other does neither. PURE. */
-import { chooseRenewal } from '../entra/schedule.js';
+import { chooseRenewalSeconds } from '../entra/schedule.js';
 import { addMs, type EpochMs, type Milliseconds, milliseconds, toEpochSeconds } from '../time.js';
 import type { Credential } from './state-directory.js';
 
@@ -41,7 +41,7 @@ export function createToken(token: string, { since, lifeMs, refreshInSeconds, ra
     token,
     expiresAtSeconds: toEpochSeconds(endsAt.epochMs),
     endsAt,
-    renewBeforeEndMs: lifeMs - chooseRenewal(lifeMs / 1000, refreshInSeconds, random) * 1000,
+    renewBeforeEndMs: lifeMs - chooseRenewalSeconds(lifeMs / 1000, refreshInSeconds, random) * 1000,
   };
 }
 

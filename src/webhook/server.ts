@@ -43,7 +43,10 @@ const TLS = { minVersion: 'TLSv1.2' } as const;
 export function createApp(options: AppOptions, pair: KeyedCertificate): App {
   const { admit, log, metrics, clock, limiter, bodyTimeoutMs = BODY_TIMEOUT_MS } = options;
   let isClosing = false;
-  const fastify = Fastify({ logger: false, serverFactory: (handler) => createServer(serverOptions(pair), handler) });
+  const fastify = Fastify({
+    logger: false,
+    serverFactory: (handler) => createServer(buildServerOptions(pair), handler),
+  });
   fastify.server.on('tlsClientError', (error) => log.debug('a TLS handshake failed', { cause: describeError(error) }));
 
   const send = (reply: FastifyReply, answer: AdmissionAnswer): FastifyReply => {
@@ -105,7 +108,7 @@ function answerOverload(log: Logger, tooMany: string): AdmissionAnswer {
   return answerFailure(log, { status: 503, reason: 'ServiceUnavailable', result: 'overloaded', message });
 }
 
-function serverOptions({ certificatePem, keyPem }: KeyedCertificate): ServerOptions {
+function buildServerOptions({ certificatePem, keyPem }: KeyedCertificate): ServerOptions {
   return {
     ...TLS,
     cert: certificatePem,

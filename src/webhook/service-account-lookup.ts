@@ -46,15 +46,15 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
     const remaining = (unsent.get(key)?.wantedUntil ?? 0) - clock();
     unsent.delete(key);
     try {
-      if (remaining < MIN_READ_MS) return unavailable('too many reads of service accounts are under way');
+      if (remaining < MIN_READ_MS) return createUnavailable('too many reads of service accounts are under way');
       const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/serviceaccounts/${encodeURIComponent(name)}`;
       const { status, body } = await api.get(path, remaining);
       if (status === 404) return { state: 'missing' };
       const account = status === 200 ? readServiceAccount(body) : undefined;
-      if (account === undefined) return unavailable(`the Kubernetes API server answered with ${status}`);
+      if (account === undefined) return createUnavailable(`the Kubernetes API server answered with ${status}`);
       return { state: 'found', annotations: account.annotations };
     } catch (error) {
-      return unavailable(describeError(error));
+      return createUnavailable(describeError(error));
     } finally {
       release();
     }
@@ -86,7 +86,7 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
       const late = new Promise<ServiceAccountLookup>((resolve) => {
         const cause = `the Kubernetes API server did not answer within ${budgetMs / 1000} s`;
         // An answer that has arrived, but is unread because other pods kept the thread busy, is not late.
-        timer = setTimeout(() => setImmediate(() => resolve(unavailable(cause))), budgetMs);
+        timer = setTimeout(() => setImmediate(() => resolve(createUnavailable(cause))), budgetMs);
       });
       const lookup = await Promise.race([shareRead(namespace, name), late]);
       clearTimeout(timer);
@@ -96,6 +96,6 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
   };
 }
 
-function unavailable(cause: string): ServiceAccountLookup {
+function createUnavailable(cause: string): ServiceAccountLookup {
   return { state: 'unavailable', cause };
 }

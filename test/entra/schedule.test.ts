@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { judgeRepetition } from '../../src/entra/answer.js';
 import { type Failure, type FailureClass, mayResolveByWaiting } from '../../src/entra/failure.js';
-import { choosePause, chooseRenewal } from '../../src/entra/schedule.js';
+import { choosePauseSeconds, chooseRenewalSeconds } from '../../src/entra/schedule.js';
 import { fail, refusal } from '../support/entra-fixture.js';
 
 void t.test('renewal', (t) => {
@@ -23,8 +23,8 @@ void t.test('renewal', (t) => {
     [3600, 3599, 2880],
   ];
   for (const [life, refreshIn, after] of cases) {
-    t.equal(chooseRenewal(life, refreshIn, 0), after, `life ${life}, refresh_in ${String(refreshIn)}`);
-    t.ok(Math.abs(chooseRenewal(life, refreshIn, 1) - after - life * 0.05) < 1e-6, 'with all of the jitter');
+    t.equal(chooseRenewalSeconds(life, refreshIn, 0), after, `life ${life}, refresh_in ${String(refreshIn)}`);
+    t.ok(Math.abs(chooseRenewalSeconds(life, refreshIn, 1) - after - life * 0.05) < 1e-6, 'with all of the jitter');
   }
   const random = fc.double({ min: 0, max: 1, noNaN: true });
   fc.assert(
@@ -33,7 +33,7 @@ void t.test('renewal', (t) => {
       fc.option(fc.integer({ min: 1, max: 300_000 }), { nil: undefined }),
       random,
       (life, refreshIn, chance) => {
-        const after = chooseRenewal(life, refreshIn, chance);
+        const after = chooseRenewalSeconds(life, refreshIn, chance);
         return after <= life * 0.85 + 1e-6 && after >= Math.min(life / 2, Math.max(life * 0.1, 30)) - 1e-6;
       },
     ),
@@ -65,7 +65,7 @@ void t.test('pauses', (t) => {
     remaining?: number,
     [without = 0, sameClass = 0]: readonly number[] = [],
   ): number =>
-    choosePause(
+    choosePauseSeconds(
       { class: 'transient', code: 'c', message: 'm', ...part },
       { earlierFailures, remainingSeconds: remaining, withoutTokenSeconds: without, sameClassSeconds: sameClass },
     );
@@ -122,7 +122,7 @@ void t.test('pauses', (t) => {
   });
   fc.assert(
     fc.property(failures, circumstances, (failure, when) => {
-      const seconds = choosePause({ code: 'c', message: 'm', ...failure }, when);
+      const seconds = choosePauseSeconds({ code: 'c', message: 'm', ...failure }, when);
       return failure.class === 're-read-once' ? seconds === 0 : seconds >= 1 && seconds <= 300;
     }),
   );

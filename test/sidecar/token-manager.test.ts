@@ -96,7 +96,7 @@ function simulate(t: Test, react: Reaction, { startup = 'wait', prepare, wrap }:
     log: createLogger(
       'debug',
       (line) => logs.push(line),
-      () => nowMs,
+      () => epochMs(nowMs),
     ),
     collectGarbage: () => (collections += 1),
   });

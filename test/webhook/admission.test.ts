@@ -47,7 +47,11 @@ interface Setup {
 /** A server on a port of its own. */
 async function startServer(test: Test, { cached, lookup, admit, limits, bodyTimeoutMs }: Setup = {}) {
   let output = '';
-  const log = createLogger('debug', (text) => (output += text), Date.now);
+  const log = createLogger(
+    'debug',
+    (text) => (output += text),
+    () => epochMs(Date.now()),
+  );
   const metrics = createMetrics({
     now: () => epochMs(Date.now()),
     countServiceAccounts: () => 0,

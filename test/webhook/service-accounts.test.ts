@@ -22,7 +22,11 @@ const PATIENT_MS = 60_000;
 const clock = (): Milliseconds => milliseconds(performance.now());
 const hasClient = (annotations: Readonly<Record<string, string>>): boolean =>
   annotations['azure.workload.identity/client-id'] !== undefined;
-const log = createLogger('error', () => undefined, Date.now);
+const log = createLogger(
+  'error',
+  () => undefined,
+  () => epochMs(Date.now()),
+);
 
 async function startApi(test: Test) {
   const server = await startApiServerEmulator();
