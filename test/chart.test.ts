@@ -194,7 +194,7 @@ void t.test('defaults', options, (t) => {
       topologySpreadConstraints: [{ topologyKey: 'kubernetes.io/hostname', labelSelector: selector }],
       containers: [
         {
-          command: [IMAGE.node, '--max-semi-space-size=8', '--max-old-space-size=64', '/app/webhook.cjs'],
+          command: [IMAGE.node, '--max-semi-space-size=4', '--max-old-space-size=64', '/app/webhook.cjs'],
           livenessProbe: { httpGet: { path: '/healthz' } },
           readinessProbe: { httpGet: { path: '/readyz' } },
         },
