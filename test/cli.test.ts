@@ -60,6 +60,11 @@ void t.test('help, version and exit codes', (t) => {
     messages:
       /^ado-git-identity: --client-id "me" is not a client id; [^\n]+\.\nado-git-identity: --authority-host "http:\/\/x" is not an https origin; [^\n]+\.\n$/,
   });
+  t.match(run(['inject', '-f', '-', '-n', 'Not A Name!'], POD), {
+    code: 2,
+    output: '',
+    messages: /^ado-git-identity: --namespace "Not A Name!" is not the name of a Kubernetes object; [^\n]+\.\n$/,
+  });
   const withPassword = run(['inject', '-f', '-', '--authority-host', 'https://:secret@x'], POD);
   t.match(withPassword, { code: 2, messages: '--authority-host is not an https origin' });
   t.notMatch(withPassword.messages, 'secret');

@@ -17,6 +17,7 @@ import {
 } from '../inject/index.js';
 import { INJECT, PRODUCT, SYSTEM_NAMESPACES } from '../names.js';
 import { readClientId, readTenantId } from '../values/entra-ids.js';
+import { readObjectName } from '../values/kubernetes.js';
 import { readOrigin } from '../values/urls.js';
 import { VERSION } from '../version.js';
 import { parseFlags, readFlags } from './arguments.js';
@@ -63,9 +64,9 @@ export async function runInject(argv: readonly string[], io: CommandIo): Promise
     'authority-host': { type: 'string' },
   });
   const file = await load('inject', values.file, io);
-  const namespace = values.namespace ?? 'default';
+  const { defaults, namespace } = readOptions(values);
   const context: Context = {
-    defaults: readDefaults(values),
+    defaults,
     namespace,
     objects: indexObjects(
       file.documents.map(({ value }) => value),
@@ -125,13 +126,18 @@ async function readBytes(file: string): Promise<Uint8Array> {
   }
 }
 
-function readDefaults(values: Readonly<Record<string, string | undefined>>): Defaults {
+type Options = Pick<Context, 'defaults' | 'namespace'>;
+
+function readOptions(values: Readonly<Record<string, string | undefined>>): Options {
   return readFlags(values, ({ read, text }) => ({
-    ...STANDARD_DEFAULTS,
-    image: text('--image') ?? `${PRODUCT}:${VERSION}`,
-    clientId: read('--client-id', readClientId),
-    tenantId: read('--tenant-id', readTenantId),
-    authorityHost: read('--authority-host', readOrigin) ?? STANDARD_DEFAULTS.authorityHost,
+    defaults: {
+      ...STANDARD_DEFAULTS,
+      image: text('--image') ?? `${PRODUCT}:${VERSION}`,
+      clientId: read('--client-id', readClientId),
+      tenantId: read('--tenant-id', readTenantId),
+      authorityHost: read('--authority-host', readOrigin) ?? STANDARD_DEFAULTS.authorityHost,
+    },
+    namespace: read('--namespace', readObjectName) ?? 'default',
   }));
 }
 
