@@ -8,7 +8,7 @@ declare const unit: unique symbol;
 export type EpochMs = number & { readonly [unit]: 'epoch-ms' };
 /** A moment: whole seconds since 1970, as tokens and git write it. */
 export type EpochSeconds = number & { readonly [unit]: 'epoch-seconds' };
-/** A span of time where it is not named `…Ms`, or the reading of a clock of which only differences count. */
+/** The reading of a clock of which only differences count, or a constant span. Other spans are numbers named `…Ms`. */
 export type Milliseconds = number & { readonly [unit]: 'milliseconds' };
 
 export function epochMs(value: number): EpochMs {

@@ -125,13 +125,15 @@ void t.test('a rotation is finished by others when the replica that began it is 
   t.strictSame(cluster.violations, []);
 });
 
-void t.test('an annotation with an unknown value is reported once, and stays', async (t) => {
-  const cluster = await startSimulatedCluster(1);
-  cluster.objects.rotate('now');
-  await cluster.run(MINUTE_MS);
-  t.equal(cluster.annotation, 'now');
-  const logged = cluster.log.filter((line) => line.includes('\\"now\\"; set it to leaf or ca'));
-  t.equal(logged.length, 1, 'once');
+void t.test('an annotation with an unknown or empty value is reported once, and stays', async (t) => {
+  for (const value of ['now', '']) {
+    const cluster = await startSimulatedCluster(1);
+    cluster.objects.rotate(value);
+    await cluster.run(MINUTE_MS);
+    t.equal(cluster.annotation, value);
+    const logged = cluster.log.filter((line) => line.includes(`is \\"${value}\\"; set it to leaf or ca`));
+    t.equal(logged.length, 1, `"${value}" once`);
+  }
 });
 
 void t.test('ten years, a pass every few days', async (t) => {
