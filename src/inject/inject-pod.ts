@@ -15,7 +15,7 @@ import type { CheckedPod } from './pod-shape.js';
 import { readSource } from './read-annotations.js';
 import type { PodRefusal, Refusal, Refused, Skipped, Warning } from './reasons.js';
 import { type Defaults, type Resolved, resolveSettings, type Settings } from './settings.js';
-import { isEarlierPass, type Status } from './status-annotation.js';
+import { isEarlierPass, readFormerIdentity, type Status } from './status-annotation.js';
 
 /** What is known of the pod's service account. */
 export type ServiceAccountLookup =
@@ -52,7 +52,7 @@ export function injectPod({ pod, namespace, serviceAccount, defaults }: InjectIn
 /** Decides on a candidate. It never throws; a candidate can be completed again with another lookup. */
 export function completeInjection(candidate: Candidate, lookup: ServiceAccountLookup, defaults: Defaults): Outcome {
   const { pod, containers, source } = candidate;
-  const resolved = resolve(candidate, lookup, defaults);
+  const resolved = resolve(candidate, lookup, keepIdentity(pod, defaults));
   if ('reason' in resolved) return refuse(source, resolved);
   const { settings } = resolved;
   const configured = containers.filter(({ container }) => isConfigured(container, settings));
@@ -75,6 +75,16 @@ export function completeInjection(candidate: Candidate, lookup: ServiceAccountLo
   const overflow = findOverflow(annotationsBytes);
   if (overflow !== undefined) return refusePod(source, overflow);
   return { kind: 'injected', patch, warnings: listWarnings(candidate, resolved, plans), status };
+}
+
+/** During an upgrade replicas differ: where a default is missing in one, what another wrote for the pod stays. */
+function keepIdentity(pod: CheckedPod, defaults: Defaults): Defaults {
+  const former = readFormerIdentity(pod);
+  return {
+    ...defaults,
+    clientId: defaults.clientId ?? former.clientId,
+    tenantId: defaults.tenantId ?? former.tenantId,
+  };
 }
 
 function resolve(

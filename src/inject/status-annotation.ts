@@ -1,6 +1,8 @@
 /** The annotation `status`, which marks a pod of an earlier pass and says what that pass found. PURE. */
 import { WRITTEN_ANNOTATION } from '../names.js';
+import { readClientId, readTenantId } from '../values/entra-ids.js';
 import { isObject } from '../values/json.js';
+import type { Reader } from '../values/readers.js';
 import { VERSION } from '../version.js';
 import type { Empty } from './patch.js';
 import type { CheckedPod } from './pod-shape.js';
@@ -36,6 +38,20 @@ export function isPassOfThisVersion(pod: CheckedPod): boolean {
 export function readFormerlyEmpty(pod: CheckedPod): Readonly<Record<string, Empty>> {
   const empty = readStatus(pod)['empty'];
   return isObject(empty) ? (empty as Readonly<Record<string, Empty>>) : {};
+}
+
+/** The identity of the earlier pass, where it is well-formed. */
+export function readFormerIdentity(pod: CheckedPod): {
+  readonly clientId: string | undefined;
+  readonly tenantId: string | undefined;
+} {
+  const { clientId, tenantId } = readStatus(pod);
+  return { clientId: readText(readClientId, clientId), tenantId: readText(readTenantId, tenantId) };
+}
+
+function readText(reader: Reader<string>, value: unknown): string | undefined {
+  const reading = typeof value === 'string' ? reader(value) : undefined;
+  return reading !== undefined && 'value' in reading ? reading.value : undefined;
 }
 
 function readStatus(pod: CheckedPod): Readonly<Record<string, unknown>> {

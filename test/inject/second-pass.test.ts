@@ -363,3 +363,31 @@ void t.test('pairs that others appended after ours stay', (t) => {
   ]);
   t.end();
 });
+
+void t.test('where a default of the installation is missing on a later pass, what the first pass wrote stays', (t) => {
+  const clientId = ACCOUNT['azure.workload.identity/client-id'];
+  const tenantId = ACCOUNT['azure.workload.identity/tenant-id'];
+  const bare: Defaults = { image: 'sidecar:1', ...STANDARD_DEFAULTS };
+  const judge = (pod: unknown, defaults: Defaults) =>
+    injectPod({ pod, namespace: 'team', serviceAccount: { state: 'found', annotations: {} }, defaults });
+  const pod = {
+    metadata: { name: 'app', labels: { [USE_LABEL]: 'true' } },
+    spec: { serviceAccountName: 'git', containers: [{ name: 'app', image: 'app:1' }] },
+  };
+  t.match(judge(pod, bare), { kind: 'refused', reason: 'no-client-id' }, 'nothing is made up on a first pass');
+  const first = judge(pod, { ...bare, clientId, tenantId });
+  if (first.kind !== 'injected') throw new Error('the first pass does not inject');
+  const injected = structuredClone(pod);
+  applyPatch(injected, structuredClone(first.patch) as never);
+  for (const defaults of [bare, { ...bare, clientId }, { ...bare, tenantId }]) {
+    t.match(judge(injected, defaults), { kind: 'injected', patch: [], status: { clientId, tenantId } });
+  }
+  const other = '22222222-2222-3333-4444-555555555555';
+  t.match(judge(injected, { ...bare, clientId: other }), { status: { clientId: other, tenantId } }, 'a default wins');
+  const forged = structuredClone(injected) as unknown as { metadata: { annotations: Record<string, string> } };
+  for (const status of ['{"clientId":"../x","tenantId":7}', '{"clientId":{}}', '[]', 'null', '{']) {
+    forged.metadata.annotations[WRITTEN_ANNOTATION.status] = status;
+    t.match(judge(forged, bare), { kind: 'refused', reason: 'no-client-id' }, `${status} names no identity`);
+  }
+  t.end();
+});
