@@ -5,25 +5,26 @@ import {
   completeInjection,
   type Defaults,
   examinePod,
-  findTextProblem,
   findUntypedAnnotation,
   keepAnnotations,
   type Operation,
   type Outcome,
-  type SkipReason,
+  type Reason,
   STANDARD_DEFAULTS,
   uninjectPod,
   type Warning,
 } from '../inject/index.js';
-import { INJECT, PRODUCT, SYSTEM_NAMESPACES } from '../names.js';
+import { PRODUCT } from '../names.js';
 import { readClientId, readTenantId } from '../values/entra-ids.js';
 import { readObjectName } from '../values/kubernetes.js';
 import { readOrigin } from '../values/urls.js';
 import { VERSION } from '../version.js';
 import { parseFlags, readFlags } from './arguments.js';
+import { type ChartValues, readChartValues } from './chart-values.js';
 import { type DecodedFile, decodeFile } from './encoding.js';
 import { type FileObjects, indexObjects } from './file-objects.js';
 import type { CommandIo } from './io.js';
+import { type NamespaceRule, STANDARD_RULE } from './namespace-rule.js';
 import { findPodTemplates, type PodTemplate, prefixOperations, readField } from './pod-templates.js';
 import { editDocument, type FileDocument, readDocuments } from './yaml-file.js';
 
@@ -40,8 +41,10 @@ UTF-8 or UTF-16; documents that are not edited are written byte for byte.
       --tenant-id ID       tenant where the service account names none
       --image IMAGE        image of the sidecar (${PRODUCT}:${VERSION})
       --authority-host URL Entra (${STANDARD_DEFAULTS.authorityHost})
+      --values FILE        values of the chart, as for helm install; the flags above take precedence
+      --strict             exit code 1 also for pods that are left alone, and for warnings
 
-Exit code 0; 1 if a pod would be denied, or the file can't be read; 2 for a wrong command line.
+Exit code 0; 1 if a pod would be denied, or a file can't be read; 2 for a wrong command line.
 `;
 
 export const UNINJECT_HELP = `Usage: ado-git-identity uninject -f FILE|-
@@ -62,11 +65,15 @@ export async function runInject(argv: readonly string[], io: CommandIo): Promise
     'tenant-id': { type: 'string' },
     image: { type: 'string' },
     'authority-host': { type: 'string' },
+    values: { type: 'string' },
+    strict: { type: 'boolean' },
   });
   const file = await load('inject', values.file, io);
-  const { defaults, namespace } = readOptions(values);
+  const { strict = false, ...flags } = values;
+  const chart = flags.values === undefined ? undefined : await loadChartValues(flags.values);
+  const { namespace, ...options } = readOptions(flags, chart);
   const context: Context = {
-    defaults,
+    ...options,
     namespace,
     objects: indexObjects(
       file.documents.map(({ value }) => value),
@@ -76,7 +83,7 @@ export async function runInject(argv: readonly string[], io: CommandIo): Promise
   let exitCode = 0;
   const edit = (template: PodTemplate): readonly Operation[] => {
     const result = injectTemplate(template, context);
-    if (result.denied) exitCode = 1;
+    if (result.denied || (strict && result.incomplete)) exitCode = 1;
     for (const line of result.lines) io.stderr(`${line}\n`);
     return result.patch;
   };
@@ -126,40 +133,48 @@ async function readBytes(file: string): Promise<Uint8Array> {
   }
 }
 
-type Options = Pick<Context, 'defaults' | 'namespace'>;
+async function loadChartValues(file: string): Promise<ChartValues> {
+  return readChartValues(new TextDecoder().decode(await readBytes(file)), file);
+}
 
-function readOptions(values: Readonly<Record<string, string | undefined>>): Options {
+type Options = Omit<Context, 'objects'>;
+
+function readOptions(values: Readonly<Record<string, string | undefined>>, chart: ChartValues | undefined): Options {
+  const defaults = chart?.defaults ?? { ...STANDARD_DEFAULTS, image: `${PRODUCT}:${VERSION}` };
   return readFlags(values, ({ read, text }) => ({
     defaults: {
-      ...STANDARD_DEFAULTS,
-      image: text('--image') ?? `${PRODUCT}:${VERSION}`,
-      clientId: read('--client-id', readClientId),
-      tenantId: read('--tenant-id', readTenantId),
-      authorityHost: read('--authority-host', readOrigin) ?? STANDARD_DEFAULTS.authorityHost,
+      ...defaults,
+      image: text('--image') ?? defaults.image,
+      clientId: read('--client-id', readClientId) ?? defaults.clientId,
+      tenantId: read('--tenant-id', readTenantId) ?? defaults.tenantId,
+      authorityHost: read('--authority-host', readOrigin) ?? defaults.authorityHost,
     },
     namespace: read('--namespace', readObjectName) ?? 'default',
+    namespaceRule: chart?.namespaceRule ?? STANDARD_RULE,
   }));
 }
 
 interface Context {
   readonly defaults: Defaults;
   readonly namespace: string;
+  readonly namespaceRule: NamespaceRule;
   readonly objects: FileObjects;
 }
 
 interface TemplateResult {
   readonly patch: readonly Operation[];
   readonly denied: boolean;
+  /** Left alone, or injected with a warning. */
+  readonly incomplete: boolean;
   readonly lines: readonly string[];
 }
 
 function injectTemplate(template: PodTemplate, context: Context): TemplateResult {
   const { pod, description } = template;
   const namespace = template.namespace ?? context.namespace;
-  const excluded = findNamespaceReason(namespace, context);
-  if (excluded !== undefined) {
-    const { reason, message } = excluded;
-    return { patch: [], denied: false, lines: [`left alone (${reason}): ${description}: ${message}`] };
+  const exclusion = context.namespaceRule(namespace, context.objects.findNamespace(namespace));
+  if (exclusion !== undefined) {
+    return leaveAlone(exclusion.reason, `${description}: ${exclusion.message}`);
   }
   const candidate = examinePod(pod, namespace, description);
   if (candidate.kind !== 'candidate') return describeOutcome(candidate, description);
@@ -176,22 +191,8 @@ function injectTemplate(template: PodTemplate, context: Context): TemplateResult
   return describeOutcome(completeInjection(candidate, { state: 'found', annotations }, context.defaults), description);
 }
 
-/** Why the namespace keeps its pods from being injected. */
-function findNamespaceReason(
-  namespace: string,
-  context: Context,
-): { readonly reason: SkipReason; readonly message: string } | undefined {
-  if (SYSTEM_NAMESPACES.some((name) => name === namespace)) {
-    return { reason: 'namespace-excluded', message: `namespace ${namespace} is never served` };
-  }
-  const object = context.objects.findNamespace(namespace);
-  const label = readField(object, 'metadata', 'labels', INJECT);
-  if (object === undefined || label === 'enabled') return undefined;
-  if (findTextProblem(label) !== undefined) {
-    const message = `namespace ${namespace}: label ${INJECT} is not a text; write ${INJECT}: enabled`;
-    return { reason: 'namespace-not-enabled', message };
-  }
-  return { reason: 'namespace-not-enabled', message: `namespace ${namespace} has no label ${INJECT}: enabled` };
+function leaveAlone(reason: Reason, message: string): TemplateResult {
+  return { patch: [], denied: false, incomplete: true, lines: [`left alone (${reason}): ${message}`] };
 }
 
 function describeOutcome(outcome: Outcome, description: string): TemplateResult {
@@ -200,13 +201,13 @@ function describeOutcome(outcome: Outcome, description: string): TemplateResult 
     subject === 'service-account' ? `${description}: ${message}` : message;
   switch (outcome.kind) {
     case 'skipped':
-      return { patch: [], denied: false, lines: [`left alone (${outcome.reason}): ${outcome.message}`] };
+      return leaveAlone(outcome.reason, outcome.message);
     case 'refused': {
       const { reason, subject, message, answer } = outcome;
-      const denied = answer !== 'admit';
       const hint = reason === 'no-client-id' || reason === 'no-tenant-id' ? IDENTITY_HINT : '';
-      const line = `${denied ? 'denied' : 'left alone'} (${reason}): ${name(subject, message)}${hint}`;
-      return { patch: [], denied, lines: [line] };
+      const text = `${name(subject, message)}${hint}`;
+      if (answer === 'admit') return leaveAlone(reason, text);
+      return { patch: [], denied: true, incomplete: true, lines: [`denied (${reason}): ${text}`] };
     }
     case 'injected': {
       const { patch, status, warnings } = outcome;
@@ -214,6 +215,7 @@ function describeOutcome(outcome: Outcome, description: string): TemplateResult 
       return {
         patch,
         denied: false,
+        incomplete: warnings.length > 0,
         lines: [
           `${what}: ${description}: ${status.containers.join(', ')}`,
           ...warnings.map(({ code, subject, message }) => `warning (${code}): ${name(subject, message)}`),

@@ -8,6 +8,7 @@ import {
   USE_LABEL,
   WRITTEN_ANNOTATION,
 } from '../names.js';
+import { quote } from '../values/text.js';
 import { findTakenName, findTakenPort, findTakenVariable } from './conflicts.js';
 import type { ContainerRef } from './containers.js';
 import { findMeshProxy } from './mesh.js';
@@ -41,7 +42,10 @@ export function decideToSkip(labels: TextMap, annotations: TextMap, description:
     reason,
     message: `${description}: ${clause}`,
   });
-  if (labels[USE_LABEL] !== 'true') return skip('not-labelled', `has no label ${USE_LABEL}: "true"`);
+  const use = labels[USE_LABEL];
+  if (use === undefined) return skip('not-labelled', `has no label ${USE_LABEL}: "true"`);
+  if (use !== 'true')
+    return skip('not-labelled', `has the label ${USE_LABEL}: ${quote(use)}; write ${USE_LABEL}: "true"`);
   if (annotations[MIRROR_ANNOTATION] !== undefined)
     return skip('mirror-pod', 'is the mirror of a static pod, which must not be changed');
   if (annotations[INJECT] === 'disabled') return skip('disabled', `annotation ${INJECT} is disabled`);

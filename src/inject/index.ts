@@ -1,11 +1,10 @@
 /** The door of injection: everything that other rooms may import. PURE. */
-export { readResources } from './annotation-readers.js';
 export { applyOperations, splitPointer } from './apply.js';
 export { examinePod } from './candidate.js';
 export { completeInjection, injectPod, type Outcome, type ServiceAccountLookup } from './inject-pod.js';
 export { joinPointer, type Operation } from './patch.js';
-export { findTextProblem } from './pod-shape.js';
 export { findUntypedAnnotation, keepAnnotations } from './read-annotations.js';
+export { type DefaultsNames, readDefaults } from './read-defaults.js';
 export * from './reasons.js';
 export { type Defaults, STANDARD_DEFAULTS } from './settings.js';
 export { uninjectPod } from './uninject.js';

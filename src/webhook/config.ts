@@ -1,22 +1,12 @@
 /** The webhook's configuration: read from the environment once, checked whole, frozen. */
 import type { RotationSettings } from '../certificates/managed/source.js';
-import {
-  DEFAULT_HEALTH_PORT,
-  DEFAULT_LISTEN_PORT,
-  DRAIN_SECONDS,
-  MANAGED_TLS,
-  MAX_PORT,
-  MIN_PORT,
-} from '../defaults.js';
-import { type Defaults, readResources, STANDARD_DEFAULTS } from '../inject/index.js';
+import { DEFAULT_HEALTH_PORT, DEFAULT_LISTEN_PORT, DRAIN_SECONDS, MANAGED_TLS, MAX_PORT } from '../defaults.js';
+import { type Defaults, readDefaults } from '../inject/index.js';
 import type { ConnectionSettings } from '../kubernetes/connection.js';
 import { LOG_LEVELS, type LogLevel, TLS_MODES, WEBHOOK_ENV } from '../names.js';
-import { readCertificates } from '../values/certificates.js';
-import { readClientId, readTenantId } from '../values/entra-ids.js';
 import { type Environment, readSettings, type SettingReader } from '../values/environment.js';
-import { readNodeFlags, readObjectName, readUserId } from '../values/kubernetes.js';
-import { keepText, readChoice, readList, readWhole } from '../values/readers.js';
-import { readOrigin, readProxy } from '../values/urls.js';
+import { readObjectName } from '../values/kubernetes.js';
+import { readChoice, readWhole } from '../values/readers.js';
 
 export interface WebhookConfig {
   /** 0 means any free port; the log names it. */
@@ -49,7 +39,6 @@ export type TlsConfig =
 
 const MAX_DAYS = 36_500;
 const MAX_OVERLAP_SECONDS = 86_400;
-const PULL_POLICIES = ['Always', 'IfNotPresent', 'Never'] as const;
 
 /** @throws ConfigurationError with all that is wrong. */
 export function readWebhookConfig(environment: Environment): WebhookConfig {
@@ -63,7 +52,7 @@ export function readWebhookConfig(environment: Environment): WebhookConfig {
       drainSeconds:
         read(WEBHOOK_ENV.drainSeconds, readWhole(0, DRAIN_SECONDS.max, 'a number of seconds')) ?? DRAIN_SECONDS.default,
       connection: readConnection(settings),
-      defaults: readDefaults(settings),
+      defaults: readDefaults(settings, WEBHOOK_ENV),
     };
     if (config.listenPort === config.healthPort && config.listenPort !== 0) {
       settings.report(
@@ -108,25 +97,4 @@ function readConnection({ text, report }: SettingReader): ConnectionSettings {
     `${WEBHOOK_ENV.kubeconfig} is missing, and the webhook does not run in a cluster; set it to the path of a kubeconfig file.`,
   );
   return { kind: 'kubeconfig', path: '' };
-}
-
-function readDefaults({ read, require, text }: SettingReader): Defaults {
-  const standard = STANDARD_DEFAULTS;
-  const runAsUser = read(WEBHOOK_ENV.sidecarRunAsUser, readUserId);
-  return {
-    image: require(WEBHOOK_ENV.sidecarImage, "the sidecar's image, such as registry.example/ado-git-identity:1.0.0"),
-    imagePullPolicy: read(WEBHOOK_ENV.sidecarPullPolicy, readChoice(PULL_POLICIES)),
-    pullSecrets: read(WEBHOOK_ENV.sidecarPullSecrets, readList(readObjectName)) ?? standard.pullSecrets,
-    clientId: read(WEBHOOK_ENV.clientId, readClientId),
-    tenantId: read(WEBHOOK_ENV.tenantId, readTenantId),
-    authorityHost: read(WEBHOOK_ENV.authorityHost, readOrigin) ?? standard.authorityHost,
-    port: read(WEBHOOK_ENV.sidecarPort, readWhole(MIN_PORT, MAX_PORT, 'a port')) ?? standard.port,
-    runAsUser: runAsUser === undefined ? standard.runAsUser : runAsUser,
-    resources: read(WEBHOOK_ENV.sidecarResources, readResources) ?? standard.resources,
-    httpsProxy: read(WEBHOOK_ENV.sidecarHttpsProxy, keepText(readProxy)),
-    noProxy: text(WEBHOOK_ENV.sidecarNoProxy),
-    extraCaPem: read(WEBHOOK_ENV.sidecarExtraCa, readCertificates),
-    extraCaConfigMap: read(WEBHOOK_ENV.sidecarExtraCaConfigMap, readObjectName),
-    nodeFlags: read(WEBHOOK_ENV.sidecarNodeFlags, readNodeFlags) ?? standard.nodeFlags,
-  };
 }
