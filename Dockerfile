@@ -1,18 +1,25 @@
-FROM node:24-bookworm-slim AS build
+# A release passes both with a digest (NAME:TAG@sha256:…): docs/operate.md says how to find and check it.
+ARG BUILD_BASE=node:24-bookworm-slim
+ARG RUNTIME_BASE=gcr.io/distroless/nodejs24-debian12:nonroot
+
+FROM ${BUILD_BASE} AS build
 WORKDIR /build
 COPY package.json package-lock.json ./
-RUN npm ci --no-audit --no-fund
+# No package needs its install script: build/check-lockfile.mjs lists those that have one.
+RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY build.mjs tsconfig.json ./
 COPY build build
 COPY src src
 RUN npm run build
 
-FROM gcr.io/distroless/nodejs24-debian12:nonroot
+FROM ${RUNTIME_BASE}
+ARG RUNTIME_BASE
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="ado-git-identity" \
       org.opencontainers.image.description="Access to Azure DevOps git repositories for pods, through Entra workload identity" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="${RUNTIME_BASE}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 # All bundles but demo.cjs, which holds emulators of Entra and Azure DevOps.

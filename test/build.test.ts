@@ -14,7 +14,8 @@ interface Bundle {
 }
 
 const bundles = JSON.parse(readFileSync(join(ROOT, 'dist/contents.json'), 'utf8')) as readonly Bundle[];
-const copied = readFileSync(join(ROOT, 'Dockerfile'), 'utf8')
+const dockerfile = readFileSync(join(ROOT, 'Dockerfile'), 'utf8');
+const copied = dockerfile
   .match(/^COPY --from=build .*$/gm)
   ?.flatMap((line) => line.split(' ').slice(2, -1))
   .map((path) => path.replace('/build/', ''));
@@ -26,6 +27,7 @@ function readDist(name: string): string {
 void t.test('the image has all bundles but the demo, and no emulator', (t) => {
   const wanted = bundles.filter(({ name }) => name !== 'demo').map(({ name }) => `dist/${name}.cjs`);
   t.strictSame(copied?.sort(), ['dist/THIRD-PARTY-NOTICES', ...wanted].sort());
+  t.match(dockerfile, /^COPY LICENSE \/app\/$/m);
   for (const { name, files } of bundles) {
     const development = files.filter((file) => /^src\/(?:emulators|demo)\//.test(file));
     t.equal(development.length > 0, name === 'demo', `${name}: ${development.join(', ')}`);
@@ -88,6 +90,33 @@ void t.test('each package in a bundle is named in the notices, with the text of 
     t.match(section, /permission|redistribut|licensed under|public domain/i, directory);
     t.ok(section.length > 500, `${directory}: the whole text`);
   }
+  t.end();
+});
+
+void t.test('a package in a bundle has a licence that is accepted', (t) => {
+  const packages = [
+    ['MIT', true],
+    ['(BSD-3-Clause OR GPL-2.0)', true],
+    ['GPL-3.0-only', false],
+    ['MIT AND GPL-3.0-only', false],
+    ['(MIT AND CC-BY-NC-4.0)', false],
+    ['SEE LICENSE IN LICENSE', false],
+    ['', false],
+    [{ type: 'MIT' }, false],
+    [undefined, false],
+  ].map(([license, accepted], index) => ({ name: `package-${index}`, version: '1.0.0', license, accepted }));
+  const code = `import { checkLicences } from './build/checks.mjs';
+    console.log(JSON.stringify(checkLicences(${JSON.stringify(packages)})));`;
+  const { stdout, stderr } = spawnSync(...plainNodeCommand('--input-type=module', '--eval', code), {
+    cwd: ROOT,
+    encoding: 'utf8',
+  });
+  t.equal(stderr, '');
+  const problems = JSON.parse(stdout) as string[];
+  t.strictSame(
+    problems.map((problem) => problem.split(' ')[0]),
+    packages.filter(({ accepted }) => accepted === false).map(({ name }) => name),
+  );
   t.end();
 });
 
