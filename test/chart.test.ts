@@ -1,10 +1,10 @@
 /** The chart, rendered by the real helm: the objects that a cluster would get, and the values that are refused. */
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { parse, parseAllDocuments } from 'yaml';
+import { parse } from 'yaml';
 import { createAuthority, issueCertificate } from '../src/certificates/authority.js';
 import {
   DEFAULT_AUTHORITY_HOST,
@@ -29,56 +29,25 @@ import {
 } from '../src/names.js';
 import { epochMs } from '../src/time.js';
 import { createMetrics } from '../src/webhook/metrics.js';
+import {
+  at,
+  CHART,
+  find,
+  helm,
+  isHook,
+  type KubernetesObject,
+  NAMESPACE,
+  options,
+  render,
+  template,
+} from './support/chart.js';
 
-const CHART = 'charts/ado-git-identity';
 const NAME = WEBHOOK_NAME;
-const NAMESPACE = 'release-ns';
 /** For the test only: it is deleted afterwards. */
 const TEST_NAMESPACE = `ado-git-identity-test-${createHash('sha256').update(NAMESPACE).digest('hex').slice(0, 8)}`;
 const TENANT = '11111111-2222-3333-4444-555555555555';
 
-interface KubernetesObject {
-  readonly kind: string;
-  readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
-}
-
-/** The value at a path such as `spec.ports.0.name`. */
-function at(value: unknown, place: string): unknown {
-  return place
-    .split('.')
-    .reduce((inner, key) => (inner as Readonly<Record<string, unknown>> | undefined)?.[key], value);
-}
-
 const POD = 'spec.template.spec';
-
-const isMissing = spawnSync('helm', ['version']).error !== undefined;
-if (isMissing && process.env.CI === 'true') throw new Error('helm is needed with CI=true');
-const options = isMissing ? { skip: 'helm is not installed' } : {};
-
-function helm(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync('helm', args, { encoding: 'utf8' });
-}
-
-function template(values: readonly string[], kubeVersion = '1.31.0'): ReturnType<typeof helm> {
-  const set = values.flatMap((value) => (value.startsWith('-') ? [value] : ['--set', value]));
-  return helm('template', 'a-release', CHART, '--namespace', NAMESPACE, '--kube-version', kubeVersion, ...set);
-}
-
-function render(...values: string[]): KubernetesObject[] {
-  const { status, stdout, stderr } = template(values);
-  if (status !== 0) throw new Error(stderr);
-  return parseAllDocuments(stdout).map((document) => document.toJS() as KubernetesObject);
-}
-
-function find(objects: readonly KubernetesObject[], kind: string, name = NAME): KubernetesObject {
-  const found = objects.find((object) => object.kind === kind && object.metadata.name === name);
-  if (found === undefined) throw new Error(`no ${kind} ${name}`);
-  return found;
-}
-
-function isHook(object: KubernetesObject): boolean {
-  return object.metadata.annotations?.['helm.sh/hook'] !== undefined;
-}
 
 /** The webhook's environment, without variables that come from fields of the pod. */
 function readEnvironment(objects: readonly KubernetesObject[]): Record<string, string> {
@@ -470,6 +439,42 @@ void t.test('helm test creates a pod that strict clusters accept', async (t) => 
   ]);
 });
 
+void t.test('all pods of the chart are restricted, and only they get an API token', options, (t) => {
+  const modes = [
+    [],
+    ['webhook.runAsUser=null'],
+    ['tls.mode=cert-manager', 'tls.certManager.issuerRef.name=ca'],
+    ['tls.mode=provided', 'tls.provided.secretName=x', 'tls.provided.caBundle=-----BEGIN CERTIFICATE-----'],
+  ];
+  for (const values of modes) {
+    const objects = render(...values);
+    const specs = objects.map((object) => at(object, object.kind === 'Pod' ? 'spec' : POD));
+    const pods = specs.filter((spec) => spec !== undefined) as Record<string, unknown>[];
+    t.equal(pods.length, 2, 'of the Deployment and of helm test');
+    for (const pod of pods) {
+      // https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+      t.match(pod.securityContext, { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
+      for (const field of ['hostNetwork', 'hostPID', 'hostIPC', 'shareProcessNamespace']) t.notOk(pod[field], field);
+      for (const volume of (pod.volumes ?? []) as object[]) t.strictSame(Object.keys(volume), ['name', 'secret']);
+      t.equal(pod.initContainers, undefined);
+      for (const container of pod.containers as Record<string, unknown>[]) {
+        t.strictSame(container['securityContext'], {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        });
+        t.ok(at(container, 'resources.limits.memory'));
+      }
+      // Both call the API server.
+      t.equal(pod.automountServiceAccountToken, true);
+    }
+    const accounts = objects.filter(({ kind }) => kind === 'ServiceAccount');
+    t.equal(accounts.length, 3);
+    for (const account of accounts) t.equal(at(account, 'automountServiceAccountToken'), false);
+  }
+  t.end();
+});
+
 void t.test('the notes lead from Ignore to Fail', options, (t) => {
   // helm prints the notes only when there is a cluster.
   const chart = t.testdir();
@@ -516,6 +521,16 @@ const refusedBySchema: readonly (readonly [value: string, named: string])[] = [
   ['tls.mode=self-signed', '/tls/mode'],
   ['tls.managed.leafDays=0', '/tls/managed/leafDays'],
   ['tls.provided.caBundle=LS0t', '/tls/provided/caBundle'],
+  ['tls.certManager.issuerRef.name=an issuer', '/tls/certManager/issuerRef/name'],
+  ['tls.certManager.issuerRef.name=a..b', '/tls/certManager/issuerRef/name'],
+  ['tls.certManager.issuerRef.kind=issuer', '/tls/certManager/issuerRef/kind'],
+  ['tls.certManager.issuerRef.group=Cert_Manager', '/tls/certManager/issuerRef/group'],
+  ['tls.certManager.namespace=a.b', '/tls/certManager/namespace'],
+  ['webhook.priorityClassName=High', '/webhook/priorityClassName'],
+  ['image.pullSecrets={a_b}', '/image/pullSecrets/0'],
+  ['webhook.podLabels.team=a b', '/webhook/podLabels/team'],
+  [`webhook.nodeSelector.pool=${'a'.repeat(64)}`, '/webhook/nodeSelector/pool'],
+  ['metrics.dashboard.labels.a!=1', "invalid propertyName 'a!'"],
   ['sidecar.port=80', '/sidecar/port'],
   ['sidecar.runAsUser=root', '/sidecar/runAsUser'],
   ['sidecar.proxy.httpsProxy=http://user:secret@proxy:3128', '/sidecar/proxy/httpsProxy'],

@@ -39,7 +39,7 @@
 {{- range $name, $value := $environment }}
 {{- if not (or (kindIs "invalid" $value) (eq ($value | toString) "")) }}
 - name: {{ $name }}
-  value: {{ $value | toString | quote }}
+  value: {{ include "ado-git.literal" ($value | toString) | quote }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -10,10 +10,20 @@ app.kubernetes.io/component: webhook
 
 {{- define "ado-git.labels" -}}
 {{ include "ado-git.selectorLabels" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* The chart's labels and more of the user's, which replace none of the chart's. Takes a dict with root and labels. */}}
+{{- define "ado-git.labelsAnd" -}}
+{{- merge (include "ado-git.labels" .root | fromYaml) (.labels | default dict) | toYaml }}
+{{- end }}
+
+{{/* Kubernetes replaces $(NAME) in commands and in values of variables; $$ is a dollar. */}}
+{{- define "ado-git.literal" -}}
+{{- . | replace "$" "$$" }}
 {{- end }}
 
 {{/* The reference of an image. Takes a dict with chart (for the appVersion) and image. */}}
