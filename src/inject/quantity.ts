@@ -1,6 +1,9 @@
 /** Compares Kubernetes' resource quantities. Source: apimachinery, resource/quantity.go. PURE. */
 
-const QUANTITY = /^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i))?$/;
+/** Each character can be matched in one way only, so that a long run of digits costs no more than its length. */
+const QUANTITY = /^([+-]?(?:\d+(?:\.\d*)?|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i))?$/;
+/** The largest that Kubernetes keeps has 19 digits; a longer text is taken for no quantity. */
+const MAX_LENGTH = 64;
 const SUFFIX: Readonly<Record<string, number>> = {
   n: 1e-9,
   u: 1e-6,
@@ -21,7 +24,8 @@ const SUFFIX: Readonly<Record<string, number>> = {
 
 /** The quantity as a number, or `undefined` for what is no quantity. */
 export function parseQuantity(quantity: unknown): number | undefined {
-  const match = QUANTITY.exec(String(quantity));
+  const text = String(quantity);
+  const match = text.length > MAX_LENGTH ? null : QUANTITY.exec(text);
   if (match === null) return undefined;
   const [, number = '', exponent = '', suffix] = match;
   const value = Number(number + exponent) * (suffix === undefined ? 1 : (SUFFIX[suffix] ?? Number.NaN));

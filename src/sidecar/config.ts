@@ -65,7 +65,7 @@ export function readSidecarConfig(environment: Environment): SidecarConfig {
 export function readPlace({ read, text }: SettingReader): Pick<SidecarConfig, 'directory' | 'port'> {
   const readPort = readOr(String(NO_PORT), NO_PORT, readWhole(MIN_PORT, MAX_PORT, 'a port'));
   return {
-    directory: (text(SIDECAR_ENV.directory) ?? STATE_DIRECTORY).replace(/(?<=.)\/+$/, ''),
+    directory: (text(SIDECAR_ENV.directory) ?? STATE_DIRECTORY).replace(/(?<=[^/])\/+$/, ''),
     port: read(SIDECAR_ENV.port, readPort) ?? DEFAULT_SIDECAR_PORT,
   };
 }

@@ -57,7 +57,7 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
 
 function answer(request: IncomingMessage, manager: TokenManager): Reply {
   if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(405, 'method not allowed');
-  const path = request.url?.replace(/\?.*$/s, '') ?? '';
+  const path = request.url?.split('?', 1)[0] ?? '';
   return ROUTES.get(path)?.(manager, request) ?? refuse(404, 'not found');
 }
 

@@ -24,7 +24,7 @@ export interface StateDirectory {
 }
 
 const TEMPORARY_PREFIX = '.new-';
-const CREDENTIAL_PREFIX = credentialFileName('', '').replace(/-+$/, '-');
+const CREDENTIAL_PREFIX = credentialFileName('', '').replace(/(?<!-)-+$/, '-');
 
 export function openStateDirectory(path: string): StateDirectory {
   const at = (name: string): string => `${path}/${name}`;

@@ -158,5 +158,5 @@ function truncateBytes(text: string, limit: number): string {
   if (Buffer.byteLength(text) <= limit) return text;
   const bytes = Buffer.from(text).subarray(0, limit - Buffer.byteLength('…'));
   // A character that was cut in two decodes as the replacement character.
-  return `${bytes.toString('utf8').replace(/\ufffd+$/, '')}…`;
+  return `${bytes.toString('utf8').replace(/(?<!\ufffd)\ufffd+$/, '')}…`;
 }

@@ -26,7 +26,7 @@ export async function checkGit(searchPath: string): Promise<void> {
   const run = (...args: string[]) => createPrograms().run('git', args, { env: { PATH: searchPath } });
   const { code, stdout } = await run('version');
   if (code !== 0) throw new Error('git is not installed, or not found in PATH; install git 2.32 or later');
-  const [, major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(stdout) ?? []).map(Number);
+  const [, major = 0, minor = 0] = (/(?<!\d)(\d+)\.(\d+)/.exec(stdout) ?? []).map(Number);
   if (major < OLDEST_GIT[0] || (major === OLDEST_GIT[0] && minor < OLDEST_GIT[1])) {
     throw new Error(`${stdout.trim()} is too old; install git ${OLDEST_GIT.join('.')} or later`);
   }
