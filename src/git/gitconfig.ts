@@ -15,8 +15,10 @@ export const GITCONFIG_SYSTEM_PATH = `${CONFIG_DIRECTORY}/${CONFIG_FILE.gitconfi
  * it, which names the organization. It also saves the 401 round (git 2.46 and later) and limits retries (git 2.54 and
  * later would otherwise repeat for ever after a 429). SSH remotes of the named projects are rewritten, since a principal
  * can't have an SSH key.
+ *
+ * @param maxLength characters; `undefined` is returned as soon as the text has more.
  */
-export function renderGitconfig(projects: readonly Project[]): string {
+export function renderGitconfig(projects: readonly Project[], maxLength: number): string | undefined {
   const sections = SERVED_URLS.flatMap((url) => [
     renderSection('credential', url, [
       ['helper', ''],
@@ -28,15 +30,17 @@ export function renderGitconfig(projects: readonly Project[]): string {
       ['maxRetries', '3'],
     ]),
   ]);
-  const rewrites = projects.map((project) => {
+  let text = ['# Written by ado-git-identity when the pod was created.\n', ...sections].join('');
+  for (const project of projects) {
     const { to, from } = rewriteSshRemotes(project);
-    return renderSection(
+    text += renderSection(
       'url',
       to,
       from.map((prefix) => ['insteadOf', prefix]),
     );
-  });
-  return ['# Written by ado-git-identity when the pod was created.\n', ...sections, ...rewrites].join('');
+    if (text.length > maxLength) return undefined;
+  }
+  return text;
 }
 
 /** The file that `GIT_CONFIG_SYSTEM` names: the image's own system configuration, then ours. */

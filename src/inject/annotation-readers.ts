@@ -6,7 +6,7 @@ import type { Quantities } from '../kubernetes/types.js';
 import { type Channel, CHANNELS, LOG_LEVELS, MODES, STARTUPS, TRUSTS } from '../names.js';
 import { isGuid, isTenant, readClientId, readTenantId } from '../values/entra-ids.js';
 import { isObject } from '../values/json.js';
-import { readChoice, type Reader, readList, readWhole } from '../values/readers.js';
+import { readChoice, type Reader, readList, readWhole, splitItems } from '../values/readers.js';
 import { joinWords, quote, truncate } from '../values/text.js';
 import { parseQuantity } from './quantity.js';
 
@@ -137,10 +137,9 @@ export const AZURE_READERS = {
   clientId: readClientId,
   tenantId: readTenantId,
   tokenExpiration: readWhole(TOKEN_LIFETIME_SECONDS.min, TOKEN_LIFETIME_SECONDS.max, 'a number of seconds'),
-  skipContainers: ((text) => ({
-    value: text
-      .split(';')
-      .map((name) => name.trim())
-      .filter((name) => name !== ''),
-  })) satisfies Reader<readonly string[]>,
+  skipContainers: ((text) => {
+    const items = splitItems(text, ';');
+    if ('problem' in items) return items;
+    return { value: items.value.map((name) => name.trim()).filter((name) => name !== '') };
+  }) satisfies Reader<readonly string[]>,
 } as const;

@@ -1,4 +1,5 @@
 /** Builds the patch of a pod from its settings and the plans of its containers. PURE. */
+import { MAX_CONFIG_BYTES } from '../defaults.js';
 import { renderHelper } from '../git/credential-helper.js';
 import { renderGitconfig, renderGitconfigSystem } from '../git/gitconfig.js';
 import type { Container } from '../kubernetes/types.js';
@@ -26,12 +27,14 @@ export interface GitFiles {
   readonly gitconfigSystem: string | undefined;
 }
 
-export function renderGitFiles(settings: Settings, plans: Plans): GitFiles {
-  return {
-    gitconfig: renderGitconfig(settings.projects),
-    helper: renderHelper(settings.organizations),
-    gitconfigSystem: needsSystemFile(plans) ? renderGitconfigSystem() : undefined,
-  };
+/** The texts; `undefined` where they would take more than a pod's annotations have room for. */
+export function renderGitFiles(settings: Settings, plans: Plans): GitFiles | undefined {
+  const gitconfig = renderGitconfig(settings.projects, MAX_CONFIG_BYTES);
+  if (gitconfig === undefined) return undefined;
+  const helper = renderHelper(settings.organizations);
+  const gitconfigSystem = needsSystemFile(plans) ? renderGitconfigSystem() : undefined;
+  const bytes = [gitconfig, helper, gitconfigSystem ?? ''].reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  return bytes > MAX_CONFIG_BYTES ? undefined : { gitconfig, helper, gitconfigSystem };
 }
 
 function needsSystemFile(plans: Plans): boolean {
@@ -99,16 +102,14 @@ export function buildPatch(build: Build): Built {
 }
 
 function countAnnotations(existing: Texts, written: Texts): AnnotationsBytes {
-  const withoutOurs = countBytes(
-    Object.fromEntries(Object.entries(existing).filter(([key]) => !Object.hasOwn(written, key))),
-  );
-  return { withoutOurs, all: withoutOurs + countBytes(written) };
+  const others = Object.keys(existing).filter((key) => !Object.hasOwn(written, key));
+  const kept = Object.keys(written).filter((key) => written[key] !== undefined);
+  const withoutOurs = countBytes(existing, others);
+  return { withoutOurs, all: withoutOurs + countBytes(written, kept) };
 }
 
-function countBytes(texts: Texts): number {
-  return Object.entries(texts)
-    .filter(([, text]) => text !== undefined)
-    .reduce((bytes, [key, text]) => bytes + Buffer.byteLength(key) + Buffer.byteLength(text ?? ''), 0);
+function countBytes(texts: Texts, keys: readonly string[]): number {
+  return keys.reduce((bytes, key) => bytes + Buffer.byteLength(key) + Buffer.byteLength(texts[key] ?? ''), 0);
 }
 
 /** Configures the planned containers, and removes the items of an earlier pass from the others. */

@@ -2,8 +2,8 @@
 import { GROUP, USE_LABEL } from '../names.js';
 import { type ContainerRef, listUserContainers } from './containers.js';
 import { decideToSkip, findPodRefusal, refusePod } from './eligibility.js';
-import { type CheckedPod, describePod, findTextProblem, parsePod, readTexts, readValues } from './pod-shape.js';
-import { readSource, type Source } from './read-annotations.js';
+import { type CheckedPod, describePod, findTextProblem, parsePod, readValues } from './pod-shape.js';
+import { pickAnnotations, readSource, type Source } from './read-annotations.js';
 import type { Refused, Skipped } from './reasons.js';
 
 /** A pod in which nothing was found that keeps it from being injected. */
@@ -30,10 +30,11 @@ export function examinePod(
   namespace: string,
   description = describePod(raw, namespace),
 ): Skipped | Refused | Candidate {
-  const annotations = readTexts(raw, 'annotations');
-  const skipped = decideToSkip(readTexts(raw, 'labels'), annotations, description);
+  const annotations = pickAnnotations(readValues(raw, 'annotations'));
+  const use = readValues(raw, 'labels')[USE_LABEL];
+  const skipped = decideToSkip(use, annotations, description);
   // An unquoted `true` in a file asks for an identity, though the API server would refuse it.
-  if (skipped !== undefined && readValues(raw, 'labels')[USE_LABEL] !== true) return skipped;
+  if (skipped !== undefined && use !== true) return skipped;
   const source = readSource('pod', description, annotations);
   const parsed = parsePod(raw);
   if ('problem' in parsed) {
@@ -49,8 +50,9 @@ export function examinePod(
 
 /** Whether an annotation of the group has a value that is not a text. */
 function hasMalformedAnnotation(raw: unknown): boolean {
-  return Object.entries(readValues(raw, 'annotations')).some(
-    ([name, value]) => name.startsWith(`${GROUP}/`) && findTextProblem(value) !== undefined,
+  const annotations = readValues(raw, 'annotations');
+  return Object.keys(annotations).some(
+    (name) => name.startsWith(`${GROUP}/`) && findTextProblem(annotations[name]) !== undefined,
   );
 }
 

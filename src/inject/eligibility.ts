@@ -35,17 +35,20 @@ type TextMap = Readonly<Record<string, string>>;
 /**
  * Why the pod is not meant to be injected. The webhook's configuration makes the API server apply the same conditions. They
  * are checked again here, since a configuration can be changed, and for `inject` on files.
+ *
+ * @param use value of the label by which pods ask for an identity.
  */
-export function decideToSkip(labels: TextMap, annotations: TextMap, description: string): Skipped | undefined {
+export function decideToSkip(use: unknown, annotations: TextMap, description: string): Skipped | undefined {
   const skip = (reason: SkipReason, clause: string): Skipped => ({
     kind: 'skipped',
     reason,
     message: `${description}: ${clause}`,
   });
-  const use = labels[USE_LABEL];
   if (use === undefined) return skip('not-labelled', `has no label ${USE_LABEL}: "true"`);
-  if (use !== 'true')
-    return skip('not-labelled', `has the label ${USE_LABEL}: ${quote(use)}; write ${USE_LABEL}: "true"`);
+  if (use !== 'true') {
+    const found = quote(typeof use === 'string' ? use : JSON.stringify(use));
+    return skip('not-labelled', `has the label ${USE_LABEL}: ${found}; write ${USE_LABEL}: "true"`);
+  }
   if (annotations[MIRROR_ANNOTATION] !== undefined)
     return skip('mirror-pod', 'is the mirror of a static pod, which must not be changed');
   if (annotations[INJECT] === 'disabled') return skip('disabled', `annotation ${INJECT} is disabled`);

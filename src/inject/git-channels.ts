@@ -160,7 +160,8 @@ function isFrom({ valueFrom }: EnvVar): boolean {
 }
 
 function isTaken(env: readonly EnvVar[], index: number): boolean {
-  return env.some(({ name }) => name === nameKey(index) || name === nameValue(index));
+  const [keyName, valueName] = [nameKey(index), nameValue(index)];
+  return env.some(({ name }) => name === keyName || name === valueName);
 }
 
 /** The mounts of a configured container. */

@@ -64,9 +64,10 @@ function findOurIndex(env: readonly EnvVar[]): number | undefined {
 function hasOurPairOnce(env: readonly EnvVar[]): boolean {
   const index = findOurIndex(env);
   if (index === undefined) return false;
-  const keys = env.filter(({ name }) => name === nameKey(index));
+  const [keyName, valueName] = [nameKey(index), nameValue(index)];
+  const keys = env.filter(({ name }) => name === keyName);
   const values = env.filter(
-    ({ value, name }) => name === nameValue(index) || (value === GITCONFIG_PATH && PAIR_NAME.test(name)),
+    ({ value, name }) => name === valueName || (value === GITCONFIG_PATH && PAIR_NAME.test(name)),
   );
   if (keys.length !== 1 || keys[0]?.value !== INCLUDE || values.length !== 1) return false;
   const count = env.findLast(({ name }) => name === COUNT);
@@ -77,7 +78,7 @@ function hasOurPairOnce(env: readonly EnvVar[]): boolean {
 /** Whether the item is the count that we added: it comes right after our value. */
 function isOurCount(env: readonly EnvVar[], at: number, index: number): boolean {
   const before = env[at - 1];
-  return env[at]?.name === COUNT && before?.name === nameValue(index) && before.value === GITCONFIG_PATH;
+  return env[at]?.name === COUNT && before?.value === GITCONFIG_PATH && before.name === nameValue(index);
 }
 
 /** Whether others changed our count to one with which git fails, or added another that hides it. */
@@ -96,9 +97,12 @@ function hasPairsBelow(env: readonly EnvVar[], count: number): boolean {
 
 /** Our pairs in one container; an earlier pass wrote one, and others may have copied it. */
 const MAX_PAIRS = 16;
+/** Each pair costs a pass over the environment: limit of the items in all passes. */
+const MAX_VISITS = 20_000;
 
 function removeOurPairs(edit: ListEdit<EnvVar>): void {
-  for (let removed = 0; removed < MAX_PAIRS; removed++) {
+  const most = Math.min(MAX_PAIRS, Math.max(1, Math.floor(MAX_VISITS / edit.items.length)));
+  for (let removed = 0; removed < most; removed++) {
     const index = findOurIndex(edit.items);
     if (index === undefined) return;
     removePair(edit, index);
@@ -107,12 +111,14 @@ function removeOurPairs(edit: ListEdit<EnvVar>): void {
 
 function removePair(edit: ListEdit<EnvVar>, pair: number): void {
   const env = [...edit.items];
-  const isOurValue = (item: EnvVar | undefined): boolean =>
-    item?.name === nameValue(pair) && item.value === GITCONFIG_PATH;
+  const [keyName, valueName] = [nameKey(pair), nameValue(pair)];
+  const isOurValue = (item: EnvVar | undefined): boolean => item?.name === valueName && item.value === GITCONFIG_PATH;
   const isOurKey = (item: EnvVar, at: number): boolean =>
-    item.name === nameKey(pair) && (item.value === INCLUDE || isOurValue(env[at + 1]));
+    item.name === keyName && (item.value === INCLUDE || isOurValue(env[at + 1]));
+  const lastCount = env.findLastIndex(({ name }) => name === COUNT);
+  const isLastSpoiled = isSpoiled(env, lastCount);
   const isOnlyOurs = (at: number): boolean =>
-    isOurCount(env, at, pair) && (env[at]?.value === '1' || isSpoiled(env, at));
+    isOurCount(env, at, pair) && (env[at]?.value === '1' || at !== lastCount || isLastSpoiled);
   edit.removeAll((item, at) => isOurValue(item) || isOurKey(item, at) || isOnlyOurs(at));
   closeGap(edit, pair);
 }
@@ -130,8 +136,8 @@ function closeGap(edit: ListEdit<EnvVar>, gap: number): void {
     if (count < gap && hasPairsBelow(edit.items, gap)) edit.replaceField(countAt, 'value', String(gap));
     return;
   }
-  edit.items.forEach((item, at) => {
-    const match = PAIR_NAME.exec(item.name);
+  edit.items.forEach(({ name }, at) => {
+    const match = PAIR_NAME.exec(name);
     const index = Number(match?.[2]);
     if (match !== null && index > gap && index < count) {
       edit.replaceField(at, 'name', `GIT_CONFIG_${match[1] ?? ''}_${index - 1}`);

@@ -1,9 +1,9 @@
 /** Injection of one pod in two phases: it is examined, and completed once its service account is known. PURE. */
 import { MAX_ANNOTATIONS_BYTES, MAX_CONFIG_BYTES } from '../defaults.js';
-import type { Container } from '../kubernetes/types.js';
+import type { Container, EnvVar } from '../kubernetes/types.js';
 import { ANNOTATION, AZURE_ANNOTATION } from '../names.js';
 import { joinTruncated, truncate } from '../values/text.js';
-import { type AnnotationsBytes, buildPatch, type GitFiles, type Plans, renderGitFiles } from './build.js';
+import { type AnnotationsBytes, buildPatch, type Plans, renderGitFiles } from './build.js';
 import { type Candidate, examinePod } from './candidate.js';
 import type { ContainerRef } from './containers.js';
 import { findSettingsRefusal, refuse, refusePod } from './eligibility.js';
@@ -55,13 +55,12 @@ export function completeInjection(candidate: Candidate, lookup: ServiceAccountLo
   const resolved = resolve(candidate, lookup, keepIdentity(pod, defaults));
   if ('reason' in resolved) return refuse(source, resolved);
   const { settings } = resolved;
-  const configured = containers.filter(({ container }) => isConfigured(container, settings));
+  const configured = selectConfigured(containers, settings);
   const refusal = findSettingsRefusal(pod, containers, configured, settings);
   if (refusal !== undefined) return refusePod(source, refusal);
   const plans = planPod(pod, configured, settings);
   const files = renderGitFiles(settings, plans);
-  const tooLarge = findExcess(files);
-  if (tooLarge !== undefined) return refusePod(source, tooLarge);
+  if (files === undefined) return refusePod(source, CONFIG_TOO_LARGE);
   const effective: Settings =
     findDelayingProxy(pod, settings) === undefined ? settings : { ...settings, startup: 'proceed' };
   const { patch, status, annotationsBytes } = buildPatch({
@@ -114,29 +113,33 @@ function resolve(
   }
 }
 
-function isConfigured({ name }: Container, { skipContainers, containers }: Settings): boolean {
-  return !skipContainers.includes(name) && containers?.includes(name) !== false;
+function selectConfigured(all: readonly ContainerRef[], { skipContainers, containers }: Settings): ContainerRef[] {
+  const skipped = new Set(skipContainers);
+  const chosen = containers === undefined ? undefined : new Set(containers);
+  return all.filter(({ container: { name } }) => !skipped.has(name) && chosen?.has(name) !== false);
 }
 
 function planPod(pod: CheckedPod, configured: readonly ContainerRef[], settings: Settings): Plans {
   const earlierPass = isEarlierPass(pod);
   return new Map(
     configured.map(({ container }) => {
-      const env = new ListEdit('', container.env);
-      if (earlierPass) removeOurEnv(env);
-      return [container, planChannels(container, env.items, pod.spec, settings.gitConfig)];
+      const env = earlierPass ? listOwnEnv(container) : (container.env ?? []);
+      return [container, planChannels(container, env, pod.spec, settings.gitConfig)];
     }),
   );
 }
 
-function findExcess({ gitconfig, helper, gitconfigSystem = '' }: GitFiles): PodRefusal | undefined {
-  const bytes = Buffer.byteLength(gitconfig) + Buffer.byteLength(helper) + Buffer.byteLength(gitconfigSystem);
-  if (bytes <= MAX_CONFIG_BYTES) return undefined;
-  return {
-    reason: 'settings-too-large',
-    clause: `git's configuration would take ${bytes} bytes of annotations, more than ${MAX_CONFIG_BYTES}; name fewer organizations and projects`,
-  };
+/** The environment as the user wrote it, without the items of an earlier pass. */
+function listOwnEnv({ env }: Container): readonly EnvVar[] {
+  const edit = new ListEdit('', env);
+  removeOurEnv(edit);
+  return edit.items;
 }
+
+const CONFIG_TOO_LARGE: PodRefusal = {
+  reason: 'settings-too-large',
+  clause: `git's configuration would take more than ${MAX_CONFIG_BYTES} bytes of annotations; name fewer organizations and projects`,
+};
 
 /** The API server would refuse the pod for our annotations. One whose own are too large it refuses by itself. */
 function findOverflow({ all, withoutOurs }: AnnotationsBytes): PodRefusal | undefined {
@@ -169,6 +172,7 @@ function listWarnings(candidate: Candidate, { settings, warnings }: Resolved, pl
     all.push(warnOfContainer(proxy, 'startup-proceeds', clause));
   }
   for (const [{ name }, plan] of plans) {
+    if (all.length >= MAX_WARNINGS) break;
     for (const { code, clause } of plan.warnings) all.push(warnOfContainer(name, code, clause));
   }
   return all.slice(0, MAX_WARNINGS);

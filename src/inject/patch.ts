@@ -27,11 +27,14 @@ export interface Edit {
   finish(former?: Empty): readonly Operation[];
 }
 
+/** Limit of operations on one list: each costs an API server a pass over the list. */
+const MAX_OPERATIONS = 256;
+
 /** Edits of one list; `items` is the list after the edits so far. */
 export class ListEdit<T> implements Edit {
   readonly path: string;
   readonly formerPath: string;
-  readonly items: T[];
+  #items: T[];
   readonly #existing: readonly T[] | null | undefined;
   readonly #operations: Operation[] = [];
 
@@ -39,35 +42,34 @@ export class ListEdit<T> implements Edit {
     this.path = path;
     this.formerPath = formerPath;
     this.#existing = existing;
-    this.items = [...(existing ?? [])];
+    this.#items = [...(existing ?? [])];
+  }
+
+  get items(): readonly T[] {
+    return this.#items;
   }
 
   append(item: T): void {
-    this.items.push(item);
-    this.#operations.push({ op: 'add', path: `${this.path}/-`, value: item });
+    this.#items.push(item);
+    this.#record({ op: 'add', path: `${this.path}/-`, value: item });
   }
 
   prepend(item: T): void {
-    this.items.unshift(item);
-    this.#operations.push({ op: 'add', path: `${this.path}/0`, value: item });
+    this.#items.unshift(item);
+    this.#record({ op: 'add', path: `${this.path}/0`, value: item });
   }
 
   replace(index: number, item: T): void {
-    this.items[index] = item;
-    this.#operations.push({ op: 'replace', path: `${this.path}/${index}`, value: item });
+    this.#items[index] = item;
+    this.#record({ op: 'replace', path: `${this.path}/${index}`, value: item });
   }
 
   /** Changes one field of an item, and nothing else in it. */
   replaceField<K extends keyof T & string>(index: number, field: K, value: T[K]): void {
     const item = this.items[index];
     if (item === undefined) return;
-    this.items[index] = { ...item, [field]: value };
-    this.#operations.push({ op: 'replace', path: `${this.path}/${index}/${field}`, value });
-  }
-
-  remove(index: number): void {
-    this.items.splice(index, 1);
-    this.#operations.push({ op: 'remove', path: `${this.path}/${index}` });
+    this.#items[index] = { ...item, [field]: value };
+    this.#record({ op: 'replace', path: `${this.path}/${index}/${field}`, value });
   }
 
   /**
@@ -82,11 +84,20 @@ export class ListEdit<T> implements Edit {
     if (existing !== undefined) this.removeAll((item, at) => at > index && isOurs(item));
   }
 
+  /** Asks once for each item, from the last to the first: all is one pass over the list. */
   removeAll(isOurs: (item: T, index: number) => boolean): void {
+    const kept: T[] = [];
     for (let index = this.items.length - 1; index >= 0; index--) {
-      const item = this.items[index];
-      if (item !== undefined && isOurs(item, index)) this.remove(index);
+      const item = this.items[index] as T;
+      if (isOurs(item, index)) this.#record({ op: 'remove', path: `${this.path}/${index}` });
+      else kept.push(item);
     }
+    if (kept.length < this.items.length) this.#items = kept.reverse();
+  }
+
+  /** More operations than an honest list needs are not kept: the list is then written as a whole. */
+  #record(operation: Operation): void {
+    if (this.#operations.length <= MAX_OPERATIONS) this.#operations.push(operation);
   }
 
   /** What was there before, if it was empty and now has items. */
@@ -98,7 +109,9 @@ export class ListEdit<T> implements Edit {
   finish(former?: Empty): readonly Operation[] {
     if (this.#operations.length === 0) return [];
     if (this.items.length === 0) return [restoreEmpty(this.path, former)];
-    return Array.isArray(this.#existing) ? this.#operations : [{ op: 'add', path: this.path, value: this.items }];
+    if (!Array.isArray(this.#existing)) return [{ op: 'add', path: this.path, value: this.items }];
+    const isWhole = this.#operations.length > MAX_OPERATIONS;
+    return isWhole ? [{ op: 'replace', path: this.path, value: this.items }] : this.#operations;
   }
 }
 

@@ -15,6 +15,13 @@ import type {
 import { isObject } from '../values/json.js';
 import { truncate } from '../values/text.js';
 
+/** Containers of each kind. etcd would store a pod of some thousands, but no node runs one of so many. */
+const MAX_CONTAINERS = 1024;
+/** Limit of Kubernetes for the names of objects; those of containers and volumes have 63 characters at most. */
+const MAX_NAME_LENGTH = 253;
+/** Linux knows no longer path (PATH_MAX, with its last byte zero). */
+const MAX_PATH_LENGTH = 4095;
+
 /** Labels or annotations. Kubernetes takes null for the empty text. */
 export type Texts = Readonly<Record<string, string | null | undefined>>;
 
@@ -36,13 +43,6 @@ export function readValues(raw: unknown, field: 'labels' | 'annotations'): Reado
   const metadata = isObject(raw) ? raw['metadata'] : undefined;
   const values = isObject(metadata) ? metadata[field] : undefined;
   return isObject(values) ? values : {};
-}
-
-/** As {@link readValues}; values that are not texts are left out. */
-export function readTexts(raw: unknown, field: 'labels' | 'annotations'): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    Object.entries(readValues(raw, field)).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
-  );
 }
 
 /** `pod NAMESPACE/NAME`, as far as these are known at creation. */
@@ -73,7 +73,21 @@ function check<T>(isRight: (value: unknown) => boolean, clause: string): Check<T
 }
 
 const checkText = check<string>((value) => typeof value === 'string', 'is not a text');
-const checkName = check<string>((value) => typeof value === 'string' && value !== '', 'is not a name');
+const checkFilled = check<string>((value) => typeof value === 'string' && value !== '', 'is not a name');
+/** The name of an object or of a part of one. Names of variables may be longer. */
+const checkName = check<string>(
+  (value) => typeof value === 'string' && value !== '' && value.length <= MAX_NAME_LENGTH,
+  `is not a name of at most ${MAX_NAME_LENGTH} characters`,
+);
+/** A name that may be empty. */
+const checkShortText = check<string>(
+  (value) => typeof value === 'string' && value.length <= MAX_NAME_LENGTH,
+  `is not a text of at most ${MAX_NAME_LENGTH} characters`,
+);
+const checkPath = check<string>(
+  (value) => typeof value === 'string' && value.length <= MAX_PATH_LENGTH,
+  `is not a path of at most ${MAX_PATH_LENGTH} characters`,
+);
 const checkWhole = check<number>(Number.isInteger, 'is not a whole number');
 const checkBoolean = check<boolean>((value) => typeof value === 'boolean', 'is not true or false');
 const checkQuantity = check<string | number>(
@@ -87,9 +101,10 @@ function optional<T>(checkValue: Check<T>): Check<T | null | undefined> {
   return (value) => (value === undefined || value === null ? undefined : checkValue(value));
 }
 
-function listOf<T>(checkItem: Check<T>): Check<readonly T[]> {
+function listOf<T>(checkItem: Check<T>, maxLength = Infinity): Check<readonly T[]> {
   return (value) => {
     if (!Array.isArray(value)) return { path: '', clause: 'is not a list' };
+    if (value.length > maxLength) return { path: '', clause: `has ${value.length} items, more than ${maxLength}` };
     for (const [index, item] of value.entries()) {
       const flaw = checkItem(item);
       if (flaw !== undefined) return { ...flaw, path: `[${index}]${flaw.path}` };
@@ -101,8 +116,8 @@ function listOf<T>(checkItem: Check<T>): Check<readonly T[]> {
 function mapOf<T>(checkItem: Check<T>): Check<Readonly<Record<string, T>>> {
   return (value) => {
     if (!isObject(value)) return { path: '', clause: 'is not a map' };
-    for (const [key, item] of Object.entries(value)) {
-      const flaw = checkItem(item);
+    for (const key of Object.keys(value)) {
+      const flaw = checkItem(value[key]);
       if (flaw !== undefined) return { ...flaw, path: `["${truncate(key)}"]${flaw.path}` };
     }
     return undefined;
@@ -136,13 +151,13 @@ const checkSecurityContext = objectOf<SecurityContext>({
 const checkContainer = objectOf<Container>({
   name: checkName,
   image: optional(checkText),
-  env: optional(listOf(objectOf<EnvVar>({ name: checkName, value: optional(checkText), valueFrom: acceptAny }))),
+  env: optional(listOf(objectOf<EnvVar>({ name: checkFilled, value: optional(checkText), valueFrom: acceptAny }))),
   envFrom: optional(listOf(objectOf<object>({}))),
   volumeMounts: optional(
     listOf(
       objectOf<VolumeMount>({
         name: checkName,
-        mountPath: checkText,
+        mountPath: checkPath,
         subPath: optional(checkText),
         subPathExpr: optional(checkText),
         readOnly: optional(checkBoolean),
@@ -197,11 +212,11 @@ const checkPod = objectOf<CheckedPod>({
     annotations: optional(mapOf(checkLabel)),
   }),
   spec: objectOf<PodSpec>({
-    containers: listOf(checkContainer),
-    initContainers: optional(listOf(checkContainer)),
+    containers: listOf(checkContainer, MAX_CONTAINERS),
+    initContainers: optional(listOf(checkContainer, MAX_CONTAINERS)),
     volumes: optional(listOf(objectOf<Volume>({ name: checkName }))),
     imagePullSecrets: optional(listOf(objectOf<{ name?: string | null }>({ name: optional(checkText) }))),
-    serviceAccountName: optional(checkText),
+    serviceAccountName: optional(checkShortText),
     securityContext: optional(checkSecurityContext),
     resources: optional(checkResources),
     hostNetwork: optional(checkBoolean),

@@ -1,7 +1,8 @@
 /** Reads the annotations of a pod and of its service account: their values, and what is wrong with them. PURE. */
-import { ANNOTATION, AZURE_ANNOTATION, GROUP, WRITTEN_ANNOTATION } from '../names.js';
+import { MAX_ANNOTATIONS_BYTES } from '../defaults.js';
+import { ANNOTATION, AZURE_ANNOTATION, GROUP, MIRROR_ANNOTATION, WRITTEN_ANNOTATION } from '../names.js';
 import { isObject } from '../values/json.js';
-import { describeProblem, type Reader } from '../values/readers.js';
+import { describeProblem, type Problem, type Reader } from '../values/readers.js';
 import { truncate } from '../values/text.js';
 import { READERS } from './annotation-readers.js';
 import { findTextProblem } from './pod-shape.js';
@@ -33,6 +34,13 @@ export interface Source {
 /** What the names of the Azure webhook's annotations begin with. */
 const AZURE_PREFIX = 'azure.workload.identity/';
 
+const KNOWN: readonly string[] = Object.values(ANNOTATION);
+const KNOWN_OR_WRITTEN = new Set<string>([...KNOWN, ...Object.values(WRITTEN_ANNOTATION)]);
+const READ_FROM_POD = new Set<string>([...KNOWN_OR_WRITTEN, ...Object.values(AZURE_ANNOTATION), MIRROR_ANNOTATION]);
+
+/** Limit on reported unknown annotations: each costs one comparison per known name. */
+const MAX_UNKNOWN = 8;
+
 const NO_ANNOTATIONS: Readonly<Record<string, string>> = Object.freeze({});
 
 /** The annotations of a service account that injection reads; the same empty object wherever there are none. */
@@ -42,6 +50,18 @@ export function keepAnnotations(annotations: unknown): Readonly<Record<string, s
     (entry): entry is [string, string] => typeof entry[1] === 'string' && isReadFromServiceAccount(entry[0]),
   );
   return kept.length === 0 ? NO_ANNOTATIONS : Object.fromEntries(kept);
+}
+
+/** The annotations of a pod that injection reads, with as many unknown ones of the group as are reported. */
+export function pickAnnotations(annotations: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> {
+  const picked: Record<string, string> = {};
+  let unknown = 0;
+  for (const name of Object.keys(annotations)) {
+    if (!READ_FROM_POD.has(name) && (!isUnknown(name) || ++unknown > MAX_UNKNOWN)) continue;
+    const text = annotations[name];
+    if (typeof text === 'string') picked[name] = text;
+  }
+  return picked;
 }
 
 /** What is wrong with the type of an annotation that {@link keepAnnotations} leaves out: only a file can hold one. */
@@ -74,12 +94,19 @@ export function readSource(
     if (written === undefined) continue;
     // The API server compares `inject` exactly; a value that it does not recognise must not count here either.
     const text = key === 'inject' ? written : written.trim();
-    const reading = text === '' ? { problem: 'is empty; give it a value or remove it' } : READERS[key](text);
+    const problem = text === '' ? { problem: 'is empty; give it a value or remove it' } : findExcess(text);
+    const reading = problem ?? READERS[key](text);
     if ('value' in reading) values[key] = reading.value;
     else
       findings.push({ subject, message: `${description}: annotation ${annotation} ${describeProblem(text, reading)}` });
   }
   return { subject, description, annotations, values: values as GroupValues, findings };
+}
+
+/** A value that Kubernetes would not store is not read. */
+function findExcess({ length }: string): Problem | undefined {
+  if (length <= MAX_ANNOTATIONS_BYTES) return undefined;
+  return { problem: `has ${length} characters; all annotations together may have ${MAX_ANNOTATIONS_BYTES} bytes` };
 }
 
 /** Reads one annotation of the Azure webhook from the first source that sets it; an empty value counts as unset. */
@@ -92,7 +119,7 @@ export function readFirst<T>(
   for (const { subject, description, annotations } of sources) {
     const text = annotations[annotation]?.trim() ?? '';
     if (text === '') continue;
-    const reading = reader(text);
+    const reading = findExcess(text) ?? reader(text);
     if ('value' in reading) return reading.value;
     findings.push({ subject, message: `${description}: annotation ${annotation} ${describeProblem(text, reading)}` });
     return undefined;
@@ -107,16 +134,14 @@ export function joinFindings(reason: RefusalReason, findings: readonly Finding[]
   return { reason, subject: first.subject, message: findings.map(({ message }) => message).join('; ') };
 }
 
-const KNOWN: readonly string[] = Object.values(ANNOTATION);
-const KNOWN_OR_WRITTEN = new Set<string>([...KNOWN, ...Object.values(WRITTEN_ANNOTATION)]);
-
-/** Limit on reported unknown annotations: each costs one comparison per known name. */
-const MAX_UNKNOWN = 8;
+function isUnknown(annotation: string): boolean {
+  return annotation.startsWith(`${GROUP}/`) && !KNOWN_OR_WRITTEN.has(annotation);
+}
 
 /** Warns of annotations of the group that have no meaning. */
 export function warnOfUnknown({ subject, description, annotations }: Source): Warning[] {
   return Object.keys(annotations)
-    .filter((name) => name.startsWith(`${GROUP}/`) && !KNOWN_OR_WRITTEN.has(name))
+    .filter(isUnknown)
     .slice(0, MAX_UNKNOWN)
     .map((name) => {
       const nearest = findNearest(name, KNOWN);

@@ -138,7 +138,7 @@ function fitResources(
 ): SidecarResources {
   const ofPod = pod.spec.resources;
   const { requests, limits } = chosen ?? defaults;
-  if (Object.keys({ ...ofPod?.requests, ...ofPod?.limits }).length > 0) {
+  if ([ofPod?.requests, ofPod?.limits].some((quantities) => Object.keys(quantities ?? {}).length > 0)) {
     // Without requests the API server sets them to the limits, and their sum may then exceed the pod's.
     const zero = { ...mapValues(limits ?? {}, () => '0'), cpu: '0', memory: '0' };
     return chosen === undefined

@@ -1,4 +1,5 @@
 /** The annotation `status`, which marks a pod of an earlier pass and says what that pass found. PURE. */
+import { MAX_ANNOTATIONS_BYTES } from '../defaults.js';
 import { WRITTEN_ANNOTATION } from '../names.js';
 import { readClientId, readTenantId } from '../values/entra-ids.js';
 import { isObject } from '../values/json.js';
@@ -55,8 +56,11 @@ function readText(reader: Reader<string>, value: unknown): string | undefined {
 }
 
 function readStatus(pod: CheckedPod): Readonly<Record<string, unknown>> {
+  const text = pod.metadata.annotations?.[WRITTEN_ANNOTATION.status] ?? '{}';
+  // Ours is never longer, as Kubernetes would not store it.
+  if (text.length > MAX_ANNOTATIONS_BYTES) return {};
   try {
-    const status: unknown = JSON.parse(pod.metadata.annotations?.[WRITTEN_ANNOTATION.status] ?? '{}');
+    const status: unknown = JSON.parse(text);
     return isObject(status) ? status : {};
   } catch {
     return {};

@@ -41,11 +41,10 @@ export function findTakenPath(
  * container would never start (kubernetes/kubernetes#121294).
  */
 export function findReadOnlyParent(pod: CheckedPod, configured: readonly ContainerRef[]): PodRefusal | undefined {
-  const volumes = new Map((pod.spec.volumes ?? []).map((volume) => [volume.name, volume]));
+  const sources = readSources(pod.spec.volumes ?? []);
   for (const { container } of configured) {
-    for (const path of [STATE_DIRECTORY, CONFIG_DIRECTORY]) {
-      const mount = findNearestParent(container.volumeMounts ?? [], path);
-      if (mount === undefined || !isClosed(mount, volumes.get(mount.name))) continue;
+    for (const [path, mount] of findNearestParents(container.volumeMounts ?? [])) {
+      if (!isClosed(mount, sources.get(mount.name))) continue;
       return {
         reason: 'path-taken',
         clause: `container ${truncate(container.name)} mounts the volume ${truncate(mount.name)} read-only at ${truncate(mount.mountPath)}, where ${path} can't be created; mount it without readOnly or elsewhere, or leave the container out with annotation ${AZURE_ANNOTATION.skipContainers}`,
@@ -55,15 +54,18 @@ export function findReadOnlyParent(pod: CheckedPod, configured: readonly Contain
   return undefined;
 }
 
-/** The mount that holds the folder in which `path` is created: of several parents the nearest. */
-function findNearestParent(mounts: readonly VolumeMount[], path: string): VolumeMount | undefined {
-  let nearest: VolumeMount | undefined;
-  let length = 0;
+/** For each of our folders, the mount that holds the folder in which it is created: of several parents the nearest. */
+function findNearestParents(mounts: readonly VolumeMount[]): ReadonlyMap<string, VolumeMount> {
+  const nearest = new Map<string, VolumeMount>();
+  const lengths = new Map<string, number>();
   for (const mount of mounts) {
+    if (OUR_VOLUMES.has(mount.name)) continue;
     const parent = normalizePath(mount.mountPath);
-    if (OUR_VOLUMES.has(mount.name) || parent.length < length || !isAtOrBelow(path, parent)) continue;
-    nearest = mount;
-    length = parent.length;
+    for (const path of [STATE_DIRECTORY, CONFIG_DIRECTORY]) {
+      if (parent.length < (lengths.get(path) ?? 0) || !isAtOrBelow(path, parent)) continue;
+      nearest.set(path, mount);
+      lengths.set(path, parent.length);
+    }
   }
   return nearest;
 }
@@ -71,12 +73,29 @@ function findNearestParent(mounts: readonly VolumeMount[], path: string): Volume
 /** In volumes of these kinds the kubelet creates the folders of mounts below (`MakeNestedMountpoints`), but in no `subPath`. */
 const PREPARED_BY_KUBELET = ['configMap', 'secret', 'downwardAPI', 'projected'];
 
+/** What matters of a volume's sources. */
+interface Sources {
+  readonly isPrepared: boolean;
+  readonly isReadOnly: boolean;
+}
+
+/** Each volume is read once, however many containers mount it. */
+function readSources(volumes: readonly Volume[]): ReadonlyMap<string, Sources> {
+  return new Map(
+    volumes.map((volume) => {
+      const sources = Object.entries(volume).filter(([, source]) => isObject(source));
+      const isPrepared = sources.some(([kind]) => PREPARED_BY_KUBELET.includes(kind));
+      const isReadOnly = sources.some(([kind, source]) => kind === 'image' || isReadOnlySource(source));
+      return [volume.name, { isPrepared, isReadOnly }];
+    }),
+  );
+}
+
 /** Whether nobody can create a folder in what is mounted. */
-function isClosed({ readOnly, subPath, subPathExpr }: VolumeMount, volume: Volume | undefined): boolean {
-  if (volume === undefined) return false;
-  const sources = Object.entries(volume).filter(([, source]) => isObject(source));
-  if (sources.some(([kind]) => PREPARED_BY_KUBELET.includes(kind)) && !subPath && !subPathExpr) return false;
-  return readOnly === true || sources.some(([kind, source]) => kind === 'image' || isReadOnlySource(source));
+function isClosed({ readOnly, subPath, subPathExpr }: VolumeMount, sources: Sources | undefined): boolean {
+  if (sources === undefined) return false;
+  if (sources.isPrepared && !subPath && !subPathExpr) return false;
+  return readOnly === true || sources.isReadOnly;
 }
 
 /** A claim, CSI or network volume can be read-only by itself. */
@@ -88,8 +107,12 @@ function isAtOrBelow(path: string, parent: string): boolean {
   return parent === '/' || path === parent || path.startsWith(`${parent}/`);
 }
 
+/** Neither a doubled slash nor a segment that begins with a dot, nor a slash at the end. */
+const NORMAL_PATH = /^(?:\/[^/.][^/]*)+$/;
+
 /** Without doubled slashes and dots. `/run` counts as `/var/run`: in most images they are one folder. */
 export function normalizePath(path: string): string {
+  if (NORMAL_PATH.test(path) && !isAtOrBelow(path, '/run')) return path;
   const segments: string[] = [];
   for (const segment of path.split('/')) {
     if (segment === '..') segments.pop();

@@ -39,11 +39,24 @@ export function readOr<T, U>(word: string, meaning: U, reader: Reader<T>): Reade
   };
 }
 
+/** Limit of items in one list; no list that fits a pod's annotations has so many. */
+const MAX_ITEMS = 4096;
+
+/** Splits a text, and stops at the limit: an item costs memory even where it is empty. */
+export function splitItems(text: string, separator: string): Reading<readonly string[]> {
+  // One more than allowed, so that the excess shows.
+  const items = text.split(separator, MAX_ITEMS + 1);
+  return items.length > MAX_ITEMS ? { problem: `holds more than ${MAX_ITEMS} items` } : { value: items };
+}
+
 /** Each item is read by itself; blanks around items don't count. */
 export function readList<T>(readItem: Reader<T>, separator = ','): Reader<readonly T[]> {
   return (text) => {
+    const items = splitItems(text, separator);
+    if ('problem' in items) return items;
     const values: T[] = [];
-    for (const item of text.split(separator).map((part) => part.trim())) {
+    for (const part of items.value) {
+      const item = part.trim();
       if (item === '') return { problem: `holds an empty item; separate items by one "${separator}"` };
       const reading = readItem(item);
       if ('problem' in reading) return text.trim() === item ? reading : { ...reading, item };

@@ -106,7 +106,7 @@ const REASONS: Readonly<
         [ANNOTATION.projects]: Array.from({ length: 300 }, (_, i) => `contoso/${'Ü'.repeat(50)}${i}`).join(','),
       },
     },
-    /would take \d+ bytes of annotations, more than 204800/,
+    /would take more than 204800 bytes of annotations/,
   ],
   'invalid-annotation': [
     { annotations: { [ANNOTATION.port]: '80' } },
@@ -725,5 +725,58 @@ void t.test('of a service account only what injection reads is kept', (t) => {
     'ado-git.workload.identity/y': 'z',
   });
   t.equal(keepAnnotations({ other: 'x' }), keepAnnotations(undefined), 'one empty object serves all');
+  t.end();
+});
+
+void t.test('what is longer or more than Kubernetes would store is not read, and the message says the limit', (t) => {
+  const cases: readonly (readonly [Case, RegExp])[] = [
+    [
+      { annotations: { [ANNOTATION.projects]: 'a/b,'.repeat(70_000) } },
+      /annotation .*\/projects "a\/b,.{0,80}" has 280000 characters; all annotations together may have 262144 bytes/,
+    ],
+    [
+      { annotations: { [ANNOTATION.organizations]: ','.repeat(4096) } },
+      /\/organizations .* holds more than 4096 items/,
+    ],
+    [
+      { annotations: { 'azure.workload.identity/skip-containers': ';'.repeat(4096) } },
+      /skip-containers .* holds more than 4096 items/,
+    ],
+    [
+      { spec: { containers: Array.from({ length: 1025 }, (_, index) => ({ name: `c${index}` })) } },
+      /spec\.containers has 1025 items, more than 1024/,
+    ],
+    [{ container: { name: 'a'.repeat(254) } }, /containers\[0\]\.name is not a name of at most 253 characters/],
+    [{ spec: { serviceAccountName: 'a'.repeat(254) } }, /serviceAccountName is not a text of at most 253 characters/],
+    [
+      { container: { volumeMounts: [{ name: 'v', mountPath: `/${'a'.repeat(4095)}` }] } },
+      /mountPath is not a path of at most 4095 characters/,
+    ],
+    [
+      { annotations: { [ANNOTATION.sidecarResources]: `{"limits":{"cpu":"${'1'.repeat(65)}"}}` } },
+      /holds limits\.cpu that is not a quantity/,
+    ],
+  ];
+  for (const [given, message] of cases) t.match(inject(given), { kind: 'refused', message }, String(message));
+  t.match(inject({ annotations: { [ANNOTATION.organizations]: 'a,'.repeat(4095) + 'a' } }), { kind: 'injected' });
+  t.end();
+});
+
+void t.test('a list that needs many operations is written as a whole', (t) => {
+  const mount = { name: 'ado-git', mountPath: '/x' };
+  const given: Case = {
+    annotations: STATUS,
+    container: { volumeMounts: [...Array.from({ length: 300 }, () => mount), { name: 'own', mountPath: '/own' }] },
+  };
+  const outcome = inject(given);
+  if (outcome.kind !== 'injected') throw new Error(outcome.message);
+  const operations = outcome.patch.filter(({ path }) => path.startsWith('/spec/containers/0/volumeMounts'));
+  t.match(operations, [{ op: 'replace', path: '/spec/containers/0/volumeMounts' }]);
+  t.equal(operations.length, 1);
+  const [whole] = operations as unknown as { value: { name: string }[] }[];
+  t.strictSame(
+    whole?.value.map(({ name }) => name),
+    ['own', 'ado-git', 'ado-git-config'],
+  );
   t.end();
 });
