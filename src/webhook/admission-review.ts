@@ -6,11 +6,23 @@ import { MAX_WARNING_LENGTH } from '../defaults.js';
 import { DENIED_REASONS, type Outcome, type RefusalReason } from '../inject/index.js';
 import { PRODUCT } from '../names.js';
 import { isObject } from '../values/json.js';
+import { truncate } from '../values/text.js';
+import { findExcess } from './review-bounds.js';
 
-/** The API server sends reviews of up to 7 MiB; the envelope around the object may add a little. */
-export const MAX_REVIEW_BYTES = 7 * 1024 * 1024 + 64 * 1024;
+/**
+ * The API server takes requests of 3 MiB. In a review it writes the pod as JSON with its defaults, where `<`, `>` and `&`
+ * have six bytes, and puts an envelope around it; `oldObject` is only in updates, which are not ours. What is larger is
+ * a pod that etcd, whose limit is 1.5 MiB, would not store.
+ */
+export const MAX_REVIEW_BYTES = 4 * 1024 * 1024;
 
 const REVIEW_VERSION = 'admission.k8s.io/v1';
+/** The API server's are UUIDs. An answer repeats it. */
+const MAX_UID_LENGTH = 128;
+/** Limit of Kubernetes for the names of namespaces: DNS labels. */
+const MAX_NAMESPACE_LENGTH = 63;
+/** Limit of Kubernetes for the names of pods. One that is longer is cut, since its pod will not exist. */
+const MAX_POD_NAME_LENGTH = 253;
 
 /** The creation of a pod. */
 export interface AdmissionRequest {
@@ -76,6 +88,8 @@ export interface AdmissionResponse {
 
 /** Reads a review. Never throws. Of the pod itself only the name is read. */
 export function decodeReview(bytes: Buffer): Decoded {
+  const excess = findExcess(bytes);
+  if (excess !== undefined) return createUnreadable(`the body (${bytes.length} bytes) ${excess}: it is not read`);
   let review: unknown;
   try {
     review = JSON.parse(bytes.toString('utf8'));
@@ -95,6 +109,8 @@ export function decodeReview(bytes: Buffer): Decoded {
   if (!isObject(request)) return createUnreadable('the AdmissionReview has no request');
   if (typeof request.uid !== 'string' || request.uid === '')
     return createUnreadable('the AdmissionReview has no request.uid');
+  if (request.uid.length > MAX_UID_LENGTH)
+    return createUnreadable(`the request.uid of the AdmissionReview is longer than ${MAX_UID_LENGTH} characters`);
   return decodeRequest(request.uid, request);
 }
 
@@ -108,6 +124,10 @@ function decodeRequest(uid: string, request: Record<string, unknown>): Decoded {
   }
   if (typeof request.namespace !== 'string' || request.namespace === '') {
     return { kind: 'incomplete', uid, message: 'the AdmissionReview of a Pod has no request.namespace' };
+  }
+  if (request.namespace.length > MAX_NAMESPACE_LENGTH) {
+    const message = `the request.namespace of the AdmissionReview is longer than ${MAX_NAMESPACE_LENGTH} characters`;
+    return { kind: 'incomplete', uid, message };
   }
   return {
     kind: 'pod',
@@ -129,7 +149,7 @@ function isPodCreation({ kind, subResource, operation }: Record<string, unknown>
 /** Such as `"UPDATE" of kind apps/"v1" "Deployment", subresource "scale"`. */
 function describeRequest(request: Record<string, unknown>): string {
   const { group, version, kind } = isObject(request.kind) ? request.kind : {};
-  const prefix = typeof group === 'string' && group !== '' ? `${group}/` : '';
+  const prefix = typeof group === 'string' && group !== '' ? `${truncate(group)}/` : '';
   const part = isEmpty(request.subResource) ? '' : `, subresource ${show(request.subResource)}`;
   return `${show(request.operation)} of kind ${prefix}${show(version)} ${show(kind)}${part}`;
 }
@@ -227,8 +247,9 @@ function writeStatus(reason: RefusalReason, message: string, answer: 'deny' | 'r
 
 function namePod(pod: Record<string, unknown>): string {
   const metadata = isObject(pod.metadata) ? pod.metadata : {};
-  if (typeof metadata.name === 'string' && metadata.name !== '') return metadata.name;
-  return typeof metadata.generateName === 'string' ? `${metadata.generateName}*` : '';
+  const { name, generateName } = metadata;
+  if (typeof name === 'string' && name !== '') return name.slice(0, MAX_POD_NAME_LENGTH);
+  return typeof generateName === 'string' ? `${generateName.slice(0, MAX_POD_NAME_LENGTH)}*` : '';
 }
 
 function createUnreadable(message: string): Decoded {
