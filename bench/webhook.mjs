@@ -4,16 +4,22 @@
 // Each figure is the median of the rounds; in a round every candidate has a process of its own, for about 12 s.
 // The webhook runs with the node that starts the benchmark, or with the one that --node names; --only keeps the candidates
 // whose name matches the regular expression.
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { parseArgs } from 'node:util';
-import { parse } from 'yaml';
-import { loadModules, readAnonymousMemory, readCpuMs } from './support.mjs';
+import {
+  CHART_MALLOC,
+  loadModules,
+  readAnonymousMemory,
+  readChartValues,
+  readCpuMs,
+  startWebhookProcess,
+} from './support.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -41,8 +47,6 @@ const IDENTITY = {
   'azure.workload.identity/client-id': '11111111-2222-3333-4444-555555555555',
   'azure.workload.identity/tenant-id': '66666666-7777-8888-9999-aaaaaaaaaaaa',
 };
-/** As in the chart's templates/deployment.yaml. */
-const MALLOC = { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '65536' };
 const CANDIDATES = listCandidates().filter(({ name }) => new RegExp(options.only).test(name));
 
 const source = await loadModules([
@@ -86,7 +90,7 @@ async function main() {
 
 /** The chart's flags come first; each of the others differs from them in what its name says. */
 function listCandidates() {
-  const { nodeFlags } = parse(readFileSync('charts/ado-git-identity/values.yaml', 'utf8')).webhook;
+  const { nodeFlags } = readChartValues();
   const replace = (flag, value) => [
     ...nodeFlags.filter((text) => !text.startsWith(flag)),
     ...(value === undefined ? [] : [`${flag}=${value}`]),
@@ -104,7 +108,7 @@ function listCandidates() {
     'old space 96': replace('--max-old-space-size', 96),
   };
   return [
-    ...Object.entries(flags).map(([name, flags]) => ({ name, flags, environment: MALLOC })),
+    ...Object.entries(flags).map(([name, flags]) => ({ name, flags, environment: CHART_MALLOC })),
     { name: 'malloc as it is', flags: nodeFlags, environment: {} },
     { name: 'malloc with one arena', flags: nodeFlags, environment: { MALLOC_ARENA_MAX: '1' } },
   ];
@@ -149,49 +153,14 @@ async function measure(candidate) {
   }
 }
 
-/**
- * It runs as in a pod. Only the folder with the pod's token is elsewhere; so its connection is given, as main.ts gives one, and
- * the bundle of kubeconfig files, which a pod does not load, is not loaded here either.
- */
 async function startWebhook({ flags, environment }) {
-  const authorize = { ca: authority.certificatePem, headers: { authorization: `Bearer ${TOKEN}` } };
-  const program = write(
-    'start.cjs',
-    `require(${JSON.stringify(resolve('dist/webhook.cjs'))}).runWebhook({
-      env: process.env,
-      connect: async () => ({
-        server: new URL('https://127.0.0.1:${api.port}'),
-        authorize: async () => (${JSON.stringify(authorize)}),
-      }),
-      writeLog: (lines) => process.stdout.write(lines),
-      writeError: (lines) => process.stderr.write(lines),
-      stop: new AbortController().signal,
-    });`,
-  );
   const files = useCertificate('rsa');
-  const child = spawn(options.node, [...flags, program], {
-    env: {
-      ...environment,
-      ADO_GIT_LISTEN_PORT: '0',
-      ADO_GIT_HEALTH_PORT: '0',
-      ADO_GIT_TLS_CERT_FILE: files.certificate,
-      ADO_GIT_TLS_KEY_FILE: files.key,
-      ADO_GIT_SIDECAR_IMAGE: 'registry.example/ado-git-identity:1',
-      KUBERNETES_SERVICE_HOST: '127.0.0.1',
-      KUBERNETES_SERVICE_PORT: String(api.port),
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let output = '';
-  child.stdout.on('data', (chunk) => (output += chunk));
-  const waitForLog = (message) =>
-    source.waitUntil(`the webhook logs ${message}`, async () => output.includes(`"message":"${message}"`), {
-      describe: () => ({ exitCode: child.exitCode, output }),
-    });
-  await waitForLog('ready');
+  const { node } = options;
+  const server = { port: api.port, authorityPem: authority.certificatePem, token: TOKEN };
+  const { waitUntil } = source;
+  const webhook = await startWebhookProcess({ node, flags, environment, directory, api: server, files, waitUntil });
   await sleep(SETTLE_MS);
-  const [, port] = /"port":(\d+)/.exec(output);
-  return { child, pid: child.pid, port: Number(port), waitForLog };
+  return webhook;
 }
 
 /** The webhook reads changed files again by itself. */
