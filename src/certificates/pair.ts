@@ -3,6 +3,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { describeError, ProductError } from '../errors.js';
 import { type EpochMs, epochMs } from '../time.js';
+import { truncate } from '../values/text.js';
 
 /** A certificate and its private key, PEM (`CERTIFICATE` and PKCS #8 `PRIVATE KEY`). */
 export interface KeyedCertificate {
@@ -16,6 +17,9 @@ export interface PairNames {
   readonly key: string;
 }
 
+/** Of a certificate with its chain, and of a key. */
+const MAX_PEM_BYTES = 64 * 1024;
+
 /** When a certificate is valid. */
 export interface Validity {
   readonly notBefore: EpochMs;
@@ -28,6 +32,8 @@ export interface Validity {
  * names the part and says how to fix it.
  */
 export function checkPair(pair: KeyedCertificate, names: PairNames): Validity {
+  checkSize(pair.certificatePem, names.certificate);
+  checkSize(pair.keyPem, names.key);
   const certificate = parse(`${names.certificate} holds no certificate in PEM form`, () => {
     return new X509Certificate(pair.certificatePem);
   });
@@ -38,7 +44,7 @@ export function checkPair(pair: KeyedCertificate, names: PairNames): Validity {
   if (!certificate.checkPrivateKey(key)) {
     throw new ProductError(
       'certificate',
-      `the key in ${names.key} does not belong to the certificate in ${names.certificate} (${certificate.subject.replaceAll('\n', ', ')}): give the key that the certificate was issued for; the server's own certificate comes first in its file`,
+      `the key in ${names.key} does not belong to the certificate in ${names.certificate} (${truncate(certificate.subject.replaceAll('\n', ', '))}): give the key that the certificate was issued for; the server's own certificate comes first in its file`,
     );
   }
   // OpenSSL refuses more than it parses: keys that are too short, a chain with a bad second block.
@@ -55,6 +61,11 @@ export function readValidity(certificatePem: string): Validity {
 
 function describeValidity({ validFrom, validTo }: X509Certificate): Validity {
   return { notBefore: epochMs(Date.parse(validFrom)), notAfter: epochMs(Date.parse(validTo)) };
+}
+
+function checkSize(pem: string, name: string): void {
+  if (pem.length <= MAX_PEM_BYTES) return;
+  throw new ProductError('certificate', `${name} has ${pem.length} bytes, more than ${MAX_PEM_BYTES}`);
 }
 
 function parse<T>(message: string, read: () => T): T {

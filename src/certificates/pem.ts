@@ -4,16 +4,18 @@ import { X509Certificate } from 'node:crypto';
 export interface PemCertificates {
   /** Each as node writes it, so that equal certificates are equal texts. */
   readonly certificates: readonly string[];
-  /** False where the text holds anything else, or a block that can't be parsed. */
+  /** False where the text holds anything else, a block that can't be parsed, or too many. */
   readonly isClean: boolean;
 }
 
 const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
-/** All certificates of a PEM text; what can't be parsed is left out. */
+const MAX_CERTIFICATES = 128;
+
+/** The certificates of a PEM text, at most 128; what can't be parsed is left out. */
 export function parseCertificates(text: string): PemCertificates {
   const blocks = text.match(PEM_BLOCK) ?? [];
-  const certificates = blocks.flatMap((block) => {
+  const certificates = blocks.slice(0, MAX_CERTIFICATES).flatMap((block) => {
     const certificate = parseCertificate(block);
     return certificate === undefined ? [] : [certificate.toString()];
   });

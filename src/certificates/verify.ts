@@ -4,12 +4,21 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { duplexPair } from 'node:stream';
-import { connect, type ConnectionOptions, createSecureContext, TLSSocket } from 'node:tls';
+import {
+  connect,
+  type ConnectionOptions,
+  createSecureContext,
+  type DetailedPeerCertificate,
+  type PeerCertificate,
+  TLSSocket,
+} from 'node:tls';
 import { describeError, ProductError } from '../errors.js';
 import type { Logger } from '../log.js';
 import { webhookHost } from '../names.js';
 import type { Sleep } from '../time.js';
 import type { KeyedCertificate } from './pair.js';
+import { parseCertificates } from './pem.js';
+import { findIssuerProblem, findServerProblem, hasIssuerName } from './soundness.js';
 
 interface ListenerVerification {
   readonly port: number;
@@ -24,6 +33,8 @@ interface ListenerVerification {
 
 const TRY_EVERY_MS = 1000;
 const HANDSHAKE_TIMEOUT_MS = 5000;
+/** Authorities above a certificate that are examined. */
+const MAX_CHAIN = 8;
 
 /** Tries each second; resolves with true once it is verified, with false when the signal is aborted. Never rejects. */
 export async function waitUntilVerified(verification: ListenerVerification): Promise<boolean> {
@@ -54,6 +65,9 @@ export async function verifyListener(port: number, serverName: string, caBundle:
 
 /** @throws ProductError `certificate`, with the reason for which an API server would refuse the pair. */
 export async function verifyPair(pair: KeyedCertificate, serverName: string, caBundle: string): Promise<void> {
+  // OpenSSL refuses some of it too, with fewer words.
+  const problem = findServerProblem(new X509Certificate(pair.certificatePem), serverName);
+  if (problem !== undefined) throw createRefusal('the certificate', serverName, new Error(`it ${problem}`));
   const [near, far] = duplexPair();
   const secureContext = createSecureContext({ cert: pair.certificatePem, key: pair.keyPem });
   const server = new TLSSocket(far, { isServer: true, secureContext });
@@ -71,20 +85,44 @@ function describeApiServer(servername: string, ca: string): ConnectionOptions {
     rejectUnauthorized: true,
     // Any certificate in the caBundle is trusted, also an intermediate (Go's `x509.VerifyOptions.Roots`).
     allowPartialTrustChain: true,
-    // Go reads only the subject alternative names, never the common name (since Go 1.15).
-    checkServerIdentity: (name, { raw }) =>
-      new X509Certificate(raw).checkHost(name, { subject: 'never' }) === undefined
-        ? new Error(`none of its subject alternative names is ${name}`)
-        : undefined,
+    checkServerIdentity: (name, certificate) => {
+      const problem = findChainProblem(certificate, name, ca);
+      return problem === undefined ? undefined : new Error(problem);
+    },
   };
+}
+
+/** What OpenSSL accepts of a chain that it has verified, and Go refuses. */
+function findChainProblem(
+  peer: DetailedPeerCertificate | PeerCertificate,
+  dnsName: string,
+  caBundle: string,
+): string | undefined {
+  const { certificates: anchors } = parseCertificates(caBundle);
+  let certificate = new X509Certificate(peer.raw);
+  const problem = findServerProblem(certificate, dnsName);
+  if (problem !== undefined) return `it ${problem}`;
+  let above = 'issuerCertificate' in peer ? peer.issuerCertificate : undefined;
+  for (
+    let depth = 0;
+    depth < MAX_CHAIN && above !== undefined && !anchors.includes(certificate.toString());
+    depth += 1
+  ) {
+    const issuer = new X509Certificate(above.raw);
+    const issuerProblem = findIssuerProblem(issuer);
+    if (issuerProblem !== undefined) return `its authority ${issuerProblem}`;
+    if (!hasIssuerName(certificate, issuer)) return 'its issuer and the name of its authority are encoded differently';
+    certificate = issuer;
+    above = above.issuerCertificate;
+  }
+  return undefined;
 }
 
 async function shakeHands(what: string, serverName: string, begin: () => TLSSocket): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const fail = (error: Error): void => {
       socket.destroy();
-      const message = `${what} is not verified by the caBundle for ${serverName}: ${describeError(error)}`;
-      reject(new ProductError('certificate', message, { cause: error }));
+      reject(createRefusal(what, serverName, error));
     };
     const socket = begin();
     const seconds = HANDSHAKE_TIMEOUT_MS / 1000;
@@ -95,4 +133,9 @@ async function shakeHands(what: string, serverName: string, begin: () => TLSSock
       resolve();
     });
   });
+}
+
+function createRefusal(what: string, serverName: string, cause: Error): ProductError {
+  const message = `${what} is not verified by the caBundle for ${serverName}: ${describeError(cause)}`;
+  return new ProductError('certificate', message, { cause });
 }

@@ -11,6 +11,7 @@ import { createLogger } from '../../src/log.js';
 import { addMs, DAY_MS, type EpochMs, epochMs } from '../../src/time.js';
 import { waitUntil } from '../support/wait.js';
 import { createFastCertificates, generateRsaKeys } from './fast-certificates.js';
+import { listUnsoundPairs } from './odd-certificates.js';
 
 const IS_AUTHORITY = { name: 'basicConstraints', critical: true, cA: true };
 const HOST = 'webhook.test.svc';
@@ -62,6 +63,16 @@ void t.test('a pair is verified as API servers verify it', async (t) => {
     else await t.rejects(verification, { code: 'certificate', message: refusal }, name);
   }
 });
+
+for (const [name, { authority, leaf, reason }] of Object.entries(listUnsoundPairs(HOST, now))) {
+  void t.test(`a pair is refused as API servers refuse it: ${name}`, async (t) => {
+    const verification = Promise.resolve().then(async () => {
+      checkPair(leaf, { certificate: 'tls.crt', key: 'tls.key' });
+      await verifyPair(leaf, HOST, authority.certificatePem);
+    });
+    await t.rejects(verification, { code: 'certificate', message: reason });
+  });
+}
 
 void t.test('a pair that OpenSSL would refuse to serve is refused', async (t) => {
   const names = { certificate: 'tls.crt', key: 'tls.key' };

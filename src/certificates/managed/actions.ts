@@ -3,7 +3,7 @@ import { WEBHOOK_NAME } from '../../names.js';
 import type { Now } from '../../time.js';
 import { createAuthority, type GenerateKeys, issueCertificate } from '../authority.js';
 import type { Authority, KeyMaterial, Leaf } from './key-material.js';
-import { type Action, promoteNext, replaceAuthority, type RotationSettings } from './plan.js';
+import { type Action, latestEnd, promoteNext, replaceAuthority, type RotationSettings } from './plan.js';
 import { describeAuthority, describeLeaf } from './secret-data.js';
 
 interface ExecuteOptions {
@@ -22,16 +22,21 @@ export async function execute(action: Action, options: ExecuteOptions): Promise<
     case 'write':
       return action.material;
     case 'promote':
-      return promoteNext(action.material);
-    case 'issue':
-      return { ...action.material, next: await issueLeaf(action.material.authority, options) };
-    case 'replace': {
-      const authority = await makeAuthority(options);
-      return replaceAuthority(action.material, authority, await issueLeaf(authority, options));
+      return promoteNext(action.material, latestEnd(options.now(), options.settings));
+    case 'issue': {
+      const next = await tryToIssue(action.material.authority, options);
+      return next === undefined ? replace(action.material, options) : { ...action.material, next };
     }
+    case 'replace':
+      return replace(action.material, options);
     case 'make':
       return makeMaterial(action, options);
   }
+}
+
+async function replace(material: KeyMaterial, options: ExecuteOptions): Promise<KeyMaterial> {
+  const authority = await makeAuthority(options);
+  return replaceAuthority(material, authority, await issueLeaf(authority, options));
 }
 
 /** A leaf whose authority's key is lost stays in use, and the new authority issues the next one. */
@@ -39,12 +44,13 @@ async function makeMaterial(
   { authority: given, leaf, retiring }: Extract<Action, { readonly do: 'make' }>,
   options: ExecuteOptions,
 ): Promise<KeyMaterial> {
-  const authority = given ?? (await makeAuthority(options));
-  if (leaf === undefined) {
-    return { authority, leaf: await issueLeaf(authority, options), next: undefined, retiring };
+  if (given !== undefined) {
+    const usable = leaf ?? (await tryToIssue(given, options));
+    if (usable !== undefined) return { authority: given, leaf: usable, next: undefined, retiring };
   }
-  const next = given === undefined ? await issueLeaf(authority, options) : undefined;
-  return { authority, leaf, next, retiring };
+  const authority = await makeAuthority(options);
+  const issued = await issueLeaf(authority, options);
+  return { authority, leaf: leaf ?? issued, next: leaf && issued, retiring };
 }
 
 async function makeAuthority({ generateKeys, settings, now }: ExecuteOptions): Promise<Authority> {
@@ -52,8 +58,14 @@ async function makeAuthority({ generateKeys, settings, now }: ExecuteOptions): P
   return describeAuthority(await createAuthority(options, generateKeys));
 }
 
+/** @returns undefined where the authority can't issue: somebody else's may lack what no check foresees. */
+async function tryToIssue(authority: Authority, options: ExecuteOptions): Promise<Leaf | undefined> {
+  return issueLeaf(authority, options).catch(() => undefined);
+}
+
 async function issueLeaf(authority: Authority, options: ExecuteOptions): Promise<Leaf> {
   const { generateKeys, settings, dnsNames, now } = options;
   const issue = { commonName: WEBHOOK_NAME, dnsNames, days: settings.leafDays, now: now() };
-  return describeLeaf(await issueCertificate(authority, issue, generateKeys), [authority.certificatePem], 'next');
+  const pair = await issueCertificate(authority, issue, generateKeys);
+  return describeLeaf(pair, { authorities: [authority.certificatePem], dnsName: dnsNames[0] ?? '', name: 'next' });
 }

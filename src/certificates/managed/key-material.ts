@@ -2,8 +2,8 @@
  * PURE. What the webhook's Secret holds in managed mode: the authority that issues, the certificate in use, the next
  * one, and older authorities that stay in the caBundle until what they issued has expired.
  */
-import type { EpochMs } from '../../time.js';
-import type { KeyedCertificate } from '../pair.js';
+import { type EpochMs, epochMs } from '../../time.js';
+import type { KeyedCertificate, Validity } from '../pair.js';
 
 /** An authority that issues no more. It stays in the caBundle while a certificate of it may be served. */
 export interface Retiring {
@@ -11,13 +11,10 @@ export interface Retiring {
   readonly until: EpochMs;
 }
 
-export interface Authority extends KeyedCertificate {
-  readonly notAfter: EpochMs;
-}
+export interface Authority extends KeyedCertificate, Validity {}
 
-export interface Leaf extends KeyedCertificate {
-  readonly notBefore: EpochMs;
-  readonly notAfter: EpochMs;
+/** Its validity is the time in which its authority is valid too. */
+export interface Leaf extends KeyedCertificate, Validity {
   /** The certificate of the authority that issued it. */
   readonly authorityPem: string;
 }
@@ -54,4 +51,20 @@ export function asKeyMaterial(partial: PartialKeyMaterial): KeyMaterial | undefi
 /** All authorities that API servers must trust. */
 export function listAuthorities({ authority, retiring }: KeyMaterial): readonly string[] {
   return [...new Set([authority.certificatePem, ...retiring.map(({ certificatePem }) => certificatePem)])];
+}
+
+/** What the Secret and the caBundle have room for: dozens of rotations within the life of one certificate. */
+export const MAX_RETIRING = 32;
+
+/** Each authority once, until the latest of its times; of too many, the last in the list are left out. */
+export function limitRetiring(entries: readonly Retiring[]): Retiring[] {
+  const times = new Map<string, EpochMs>();
+  for (const { certificatePem, until } of entries) {
+    times.set(certificatePem, epochMs(Math.max(until, times.get(certificatePem) ?? until)));
+  }
+  return [...times].slice(0, MAX_RETIRING).map(([certificatePem, until]) => ({ certificatePem, until }));
+}
+
+export function isValidAt({ notBefore, notAfter }: Validity, now: EpochMs): boolean {
+  return notBefore <= now && notAfter > now;
 }

@@ -7,10 +7,13 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { addMs, DAY_MS, type EpochMs, epochMs } from '../../time.js';
+import { findFormProblem } from '../soundness.js';
 import {
   type Authority,
+  isValidAt,
   type KeyMaterial,
   type Leaf,
+  limitRetiring,
   listAuthorities,
   type PartialKeyMaterial,
   type Retiring,
@@ -63,12 +66,19 @@ interface PlanInput extends Knowledge {
   readonly secret: ObservedSecret;
 }
 
+/** Why a certificate is issued: the annotation, its age, or a certificate in use from a clock that was ahead. */
+export type IssueReason = 'asked' | 'due' | 'not valid yet';
+
 export type Action =
   | { readonly do: 'nothing' }
   /** Another replica may know more. */
   | { readonly do: 'wait' }
   /** Write this, which needs no new keys. */
-  | { readonly do: 'write'; readonly why: 'restore' | 'keep' | 'retire' | 'own'; readonly material: KeyMaterial }
+  | {
+      readonly do: 'write';
+      readonly why: 'restore' | 'keep' | 'retire' | 'limit' | 'own';
+      readonly material: KeyMaterial;
+    }
   /** Make what is not given. */
   | {
       readonly do: 'make';
@@ -76,10 +86,10 @@ export type Action =
       readonly leaf: Leaf | undefined;
       readonly retiring: readonly Retiring[];
     }
-  /** Issue the next certificate. */
-  | { readonly do: 'issue'; readonly material: KeyMaterial }
+  /** Issue the next certificate. Where the authority can't, make a new one. */
+  | { readonly do: 'issue'; readonly why: IssueReason; readonly material: KeyMaterial }
   /** Make a new authority, which issues the next certificate. */
-  | { readonly do: 'replace'; readonly material: KeyMaterial }
+  | { readonly do: 'replace'; readonly why: IssueReason; readonly material: KeyMaterial }
   /** Serve the next certificate, then write. */
   | { readonly do: 'promote'; readonly material: KeyMaterial };
 
@@ -89,6 +99,9 @@ export const FIRST_USE_MS = 2000;
 const ISSUER_FIRST_MS = 30_000;
 /** A new replica leaves the repair of a broken Secret for this long to replicas that remember its content. */
 const GRACE_MS = 10_000;
+
+/** Clocks of replicas differ; what one writes, another must not correct. */
+const CLOCK_SLACK_MS = DAY_MS;
 
 const NOTHING: Action = { do: 'nothing' };
 const WAIT: Action = { do: 'wait' };
@@ -116,36 +129,45 @@ export function needsKeys(action: Action): boolean {
 }
 
 /** Where an older or unrelated Secret was put in place, the authority of what is served must stay in the caBundle. */
-function keepServed({ served, now }: PlanInput, material: KeyMaterial): Action | undefined {
+function keepServed({ served, now, settings }: PlanInput, material: KeyMaterial): Action | undefined {
   if (served === undefined || served.notAfter <= now) return undefined;
   if (listAuthorities(material).includes(served.authorityPem)) return undefined;
-  const retiring = [...material.retiring, { certificatePem: served.authorityPem, until: served.notAfter }];
+  const until = epochMs(Math.min(served.notAfter, latestEnd(now, settings)));
+  const retiring = limitRetiring([{ certificatePem: served.authorityPem, until }, ...material.retiring]);
   return { do: 'write', why: 'keep', material: { ...material, retiring } };
 }
 
 function planRotation(input: PlanInput, { material, rotate }: ValidSecret): Action | undefined {
   const { now, settings } = input;
   const { authority, leaf, next } = material;
-  if (rotate === 'ca' && leaf.authorityPem === authority.certificatePem) return { do: 'replace', material };
-  if (next !== undefined && !isDue(next, now)) {
+  const why = leaf.notBefore > now ? 'not valid yet' : isDue(leaf, input) ? 'due' : 'asked';
+  if (rotate === 'ca' && leaf.authorityPem === authority.certificatePem) return { do: 'replace', why, material };
+  if (next !== undefined && !isDue(next, input)) {
     return isKnownEverywhere(input, next, isUrgent(input, leaf)) ? { do: 'promote', material } : undefined;
   }
-  if (next === undefined && rotate !== 'leaf' && !isDue(leaf, now)) return undefined;
-  const livesLongEnough = authority.notAfter - now >= settings.leafDays * DAY_MS;
-  return { do: livesLongEnough ? 'issue' : 'replace', material };
+  if (next === undefined && rotate !== 'leaf' && !isDue(leaf, input)) return undefined;
+  return { do: canIssue(authority, now, settings) ? 'issue' : 'replace', why, material };
 }
 
-function planUpkeep({ now }: PlanInput, { material, isOwned }: ValidSecret): Action {
-  const retiring = material.retiring.filter(({ until }) => until > now);
+function planUpkeep({ now, settings }: PlanInput, { material, isOwned }: ValidSecret): Action {
+  const latest = latestEnd(now, settings);
+  if (material.retiring.some(({ until }) => until > addMs(latest, CLOCK_SLACK_MS))) {
+    const limited = material.retiring.map((entry) => ({ ...entry, until: epochMs(Math.min(entry.until, latest)) }));
+    return { do: 'write', why: 'limit', material: { ...material, retiring: limited } };
+  }
+  const { authorityPem } = material.leaf;
+  const retiring = material.retiring.filter(
+    ({ until, certificatePem }) => until > now || certificatePem === authorityPem,
+  );
   if (retiring.length < material.retiring.length) {
     return { do: 'write', why: 'retire', material: { ...material, retiring } };
   }
   return isOwned ? NOTHING : { do: 'write', why: 'own', material };
 }
 
-/** What is in use has expired, and so has what this replica serves: waiting longer helps no one. */
+/** Neither what is in use nor what this replica serves is valid now: waiting longer helps no one. */
 function isUrgent({ served, now }: PlanInput, leaf: Leaf): boolean {
-  return leaf.notAfter <= now && (served === undefined || served.notAfter <= now);
+  return !isValidAt(leaf, now) && (served === undefined || !isValidAt(served, now));
 }
 
 function isKnownEverywhere(input: PlanInput, next: Leaf, isNeededNow: boolean): boolean {
@@ -159,41 +181,57 @@ function isKnownEverywhere(input: PlanInput, next: Leaf, isNeededNow: boolean): 
 /** A replica that was cut off may have missed newer authorities: what is in the caBundle stays there. */
 function restore({ now, settings, bundle = [] }: PlanInput, lastGood: KeyMaterial): KeyMaterial {
   const unknown = bundle.filter((pem) => !listAuthorities(lastGood).includes(pem));
-  return { ...lastGood, retiring: [...lastGood.retiring, ...retireAll(unknown, now, settings)] };
+  return { ...lastGood, retiring: limitRetiring([...lastGood.retiring, ...retireAll(unknown, now, settings)]) };
 }
 
 /** What can still be used of a broken Secret. Authorities that some replica's certificate may need stay in the caBundle. */
 function salvage({ now, settings }: PlanInput, bundle: readonly string[], partial?: PartialKeyMaterial): Action {
-  const authority = ifValidAt(addMs(now, settings.leafDays * DAY_MS), partial?.authority);
-  const leaf = ifValidAt(now, partial?.leaf);
+  const authority = partial?.authority && canIssue(partial.authority, now, settings) ? partial.authority : undefined;
+  const leaf = partial?.leaf && isValidAt(partial.leaf, now) ? partial.leaf : undefined;
   const others = new Set([...(partial?.authorities ?? []), ...bundle]);
   if (authority !== undefined) others.delete(authority.certificatePem);
   return { do: 'make', authority, leaf, retiring: retireAll([...others], now, settings) };
 }
 
-function ifValidAt<T extends { readonly notAfter: EpochMs }>(time: EpochMs, pair: T | undefined): T | undefined {
-  return pair !== undefined && pair.notAfter >= time ? pair : undefined;
+/** Whether what the authority issues now has its whole life. Of a foreign one no longer life counts than of our own. */
+function canIssue({ notBefore, notAfter }: Authority, now: EpochMs, { caDays, leafDays }: RotationSettings): boolean {
+  const end = Math.min(notAfter, addMs(notBefore, caDays * DAY_MS));
+  return notBefore <= now && end - now >= leafDays * DAY_MS;
+}
+
+/** The end of a certificate that is issued now: none that may be served ends later. */
+export function latestEnd(now: EpochMs, { leafDays }: RotationSettings): EpochMs {
+  return addMs(now, leafDays * DAY_MS);
 }
 
 /** Until the latest time at which a certificate of theirs may be served. */
-function retireAll(authorities: readonly string[], now: EpochMs, { leafDays }: RotationSettings): Retiring[] {
-  return authorities.flatMap((certificatePem) => {
+function retireAll(authorities: readonly string[], now: EpochMs, settings: RotationSettings): Retiring[] {
+  const retiring = authorities.flatMap((certificatePem) => {
     const certificate = new X509Certificate(certificatePem);
-    const until = epochMs(Math.min(Date.parse(certificate.validTo), addMs(now, leafDays * DAY_MS)));
-    return certificate.ca && until > now ? [{ certificatePem, until }] : [];
+    const until = epochMs(Math.min(Date.parse(certificate.validTo), latestEnd(now, settings)));
+    const isUsable = certificate.ca && findFormProblem(certificate) === undefined && until > now;
+    return isUsable ? [{ certificatePem, until }] : [];
   });
+  return limitRetiring(retiring);
 }
 
-/** The key material after `replace`: the old authority stays until the last certificate of it has expired. */
+/** The key material after `replace`: the old authority stays until the last certificate of it has expired, or should have. */
 export function replaceAuthority(material: KeyMaterial, authority: Authority, next: Leaf): KeyMaterial {
-  const until = epochMs(Math.max(material.leaf.notAfter, material.next?.notAfter ?? 0));
+  const until = epochMs(Math.min(Math.max(material.leaf.notAfter, material.next?.notAfter ?? 0), next.notAfter));
   const old = { certificatePem: material.authority.certificatePem, until };
-  return { authority, leaf: material.leaf, next, retiring: [...material.retiring, old] };
+  return { authority, leaf: material.leaf, next, retiring: limitRetiring([old, ...material.retiring]) };
 }
 
-/** The key material after `promote`. */
-export function promoteNext({ authority, next, leaf, retiring }: KeyMaterial): KeyMaterial {
-  return { authority, leaf: next ?? leaf, next: undefined, retiring };
+/** The key material after `promote`: replicas that are cut off still serve the certificate that was in use until now. */
+export function promoteNext({ authority, next, leaf, retiring }: KeyMaterial, latest: EpochMs): KeyMaterial {
+  const old = { certificatePem: leaf.authorityPem, until: epochMs(Math.min(leaf.notAfter, latest)) };
+  const isRetiring = leaf.authorityPem !== authority.certificatePem;
+  return {
+    authority,
+    leaf: next ?? leaf,
+    next: undefined,
+    retiring: isRetiring ? limitRetiring([old, ...retiring]) : retiring,
+  };
 }
 
 /**
@@ -210,13 +248,16 @@ export function chooseLeaf(
   // Promoted here, and not yet written to the Secret.
   if (served.certificatePem === next?.certificatePem) return served;
   // Where API servers refuse what is served, waiting longer helps no one.
-  if (trustedForMs(input, served) < 0) return trustedForMs(input, leaf) >= FIRST_USE_MS ? leaf : served;
+  if (served.notBefore > now || trustedForMs(input, served) < 0)
+    return trustedForMs(input, leaf) >= FIRST_USE_MS ? leaf : served;
   // Other replicas may serve it too: first its authority must be in the Secret, and so stay in the caBundle.
   if (!listAuthorities(material).includes(served.authorityPem)) return served;
   return trustedForMs(input, leaf) >= settings.overlapSeconds * 1000 ? leaf : served;
 }
 
-/** In the last third of its life. */
-function isDue({ notBefore, notAfter }: Leaf, now: EpochMs): boolean {
-  return notAfter - now <= (notAfter - notBefore) / 3;
+/** In the last third of its life, or not valid yet. Of a foreign one no longer life counts than of our own. */
+function isDue(leaf: Leaf, { now, settings }: Pick<PlanInput, 'now' | 'settings'>): boolean {
+  const { notBefore, notAfter } = leaf;
+  const lifeMs = Math.min(notAfter - notBefore, settings.leafDays * DAY_MS);
+  return !isValidAt(leaf, now) || now - notBefore >= (lifeMs / 3) * 2;
 }

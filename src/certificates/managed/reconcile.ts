@@ -4,6 +4,7 @@ import type { ObjectsApi } from '../../kubernetes/client.js';
 import type { Logger } from '../../log.js';
 import { ROTATE_ANNOTATION, WEBHOOK_NAME, webhookHost } from '../../names.js';
 import type { Now } from '../../time.js';
+import { quote } from '../../values/text.js';
 import type { GenerateKeys } from '../authority.js';
 import type { KeyedCertificate } from '../pair.js';
 import { createProblemLog, type ProblemLog } from '../problem-log.js';
@@ -136,7 +137,7 @@ async function read({ configurationObject, store, problems }: Context): Promise<
   if (secret !== undefined) {
     const { ownerProblem, unknownRotation: value } = secret;
     problems.set('owner', ownerProblem);
-    const rotation = `the annotation ${ROTATE_ANNOTATION} of ${store.name} is "${value ?? ''}"; set it to leaf or ca`;
+    const rotation = `the annotation ${ROTATE_ANNOTATION} of ${store.name} is ${quote(value ?? '')}; set it to leaf or ca`;
     problems.set('rotate', value === undefined ? undefined : rotation);
   }
   return { configuration, secret };

@@ -2,7 +2,7 @@
 import type { Logger } from '../../log.js';
 import { type EpochMs, formatTime } from '../../time.js';
 import type { KeyMaterial } from './key-material.js';
-import type { Action, ObservedSecret } from './plan.js';
+import type { Action, IssueReason, ObservedSecret } from './plan.js';
 
 /** What becomes metrics. */
 export interface CertificateObserver {
@@ -30,27 +30,38 @@ interface SecretWrite {
   readonly secretName: string;
 }
 
+const TOO_LONG = 'kept an authority for longer than any certificate of it may be served';
+
+/** Why a certificate is issued. */
+const CAUSES: Readonly<Record<IssueReason, string>> = {
+  asked: 'the annotation asked for it',
+  due: 'the one in use is due for renewal',
+  'not valid yet': 'the one in use is not valid yet by the clock of this replica: compare the clocks of the nodes',
+};
+
 /** Reports that an action was executed and its result written to the Secret. */
 export function reportWrite(write: SecretWrite, log: Logger, observer?: CertificateObserver): void {
   const { action, material, secret, secretName } = write;
   if (isRepair(write)) {
     observer?.repaired('secret');
-    log.warn(`${secretName} was repaired`, { cause: `it ${describeDamage(secret)}` });
+    const cause = action.do === 'write' && action.why === 'limit' ? TOO_LONG : describeDamage(secret);
+    log.warn(`${secretName} was repaired`, { cause: `it ${cause}` });
   } else if (action.do === 'promote') {
     const { leaf } = material;
     const rotation = action.material.leaf.authorityPem === leaf.authorityPem ? 'leaf' : 'ca';
     observer?.rotated(rotation);
     log.info('a new certificate is in use', { rotation, until: formatTime(leaf.notAfter) });
   } else if (action.do === 'issue' || action.do === 'replace') {
-    const newAuthority = action.do === 'replace';
-    log.info('a new certificate was issued; it is used once API servers can verify it', { newAuthority });
+    const newAuthority = material.authority.certificatePem !== action.material.authority.certificatePem;
+    const cause = CAUSES[action.why];
+    log.info('a new certificate was issued; it is used once API servers can verify it', { newAuthority, cause });
   } else if (action.do === 'make') {
     log.info('the first certificates were made', { secret: secretName });
   }
 }
 
 function isRepair({ action, material, secret }: SecretWrite): boolean {
-  if (action.do === 'write') return action.why === 'restore' || action.why === 'keep';
+  if (action.do === 'write') return action.why === 'restore' || action.why === 'keep' || action.why === 'limit';
   return action.do === 'make' && (secret.state !== 'absent' || material.retiring.length > 0);
 }
 

@@ -3,9 +3,18 @@ import { X509Certificate } from 'node:crypto';
 import { describeError, ProductError } from '../../errors.js';
 import { epochMs, formatTime } from '../../time.js';
 import { isObject } from '../../values/json.js';
-import { checkPair, type KeyedCertificate } from '../pair.js';
+import { checkPair, type KeyedCertificate, readValidity } from '../pair.js';
 import { parseCertificate, parseCertificates } from '../pem.js';
-import type { Authority, KeyMaterial, Leaf, PartialKeyMaterial, Retiring } from './key-material.js';
+import { findAuthorityProblem, findServerProblem, findSigningProblem, isIssuedBy } from '../soundness.js';
+import {
+  type Authority,
+  type KeyMaterial,
+  type Leaf,
+  limitRetiring,
+  MAX_RETIRING,
+  type PartialKeyMaterial,
+  type Retiring,
+} from './key-material.js';
 
 /** Keys of the Secret, which is of the type `kubernetes.io/tls`: the first two are those that other programs read. */
 const SECRET_KEY = {
@@ -15,35 +24,63 @@ const SECRET_KEY = {
   retiring: 'retiring.json',
 } as const;
 
-/** The data of a Secret, each value decoded. */
-type Texts = Readonly<Record<string, string>>;
+/** Of a value, decoded: all authorities that are retiring, each of the largest size. */
+const MAX_VALUE_BYTES = 512 * 1024;
 
-/** @throws ProductError `certificate`, where the pair does not fit or is no authority. */
+/** The data of a Secret, which may be anything. */
+type SecretData = Readonly<Record<string, unknown>>;
+
+interface LeafOptions {
+  /** One of them must have issued it. */
+  readonly authorities: readonly string[];
+  /** The name by which API servers call the webhook. */
+  readonly dnsName: string;
+  readonly name: 'leaf' | 'next';
+}
+
+/** @throws ProductError `certificate`, where the pair does not fit, or no certificate can be issued that API servers take. */
 export function describeAuthority(pair: KeyedCertificate): Authority {
-  const { notAfter } = checkPair(pair, SECRET_KEY.authority);
+  const validity = checkPair(pair, SECRET_KEY.authority);
   const certificate = new X509Certificate(pair.certificatePem);
-  if (!certificate.ca) {
-    throw new ProductError('certificate', `${SECRET_KEY.authority.certificate} holds no certificate authority`);
-  }
-  return { certificatePem: certificate.toString(), keyPem: pair.keyPem, notAfter };
+  const { asymmetricKeyType: kind = 'unknown' } = certificate.publicKey;
+  const keyProblem = kind === 'rsa' ? undefined : `has a key of the kind ${kind}, and only RSA keys issue certificates`;
+  refuse(SECRET_KEY.authority.certificate, findAuthorityProblem(certificate) ?? keyProblem);
+  return { certificatePem: certificate.toString(), keyPem: pair.keyPem, ...validity };
 }
 
 /**
- * @param authorities one of them must have issued it; signatures are checked, dates are not.
- * @throws ProductError `certificate`, where the pair does not fit or comes from none of them.
+ * Dates are not checked: they are those in which the authority is valid too.
+ * @throws ProductError `certificate`, where the pair does not fit, API servers refuse it, or it comes from no authority.
  */
-export function describeLeaf(pair: KeyedCertificate, authorities: readonly string[], name: 'leaf' | 'next'): Leaf {
-  const { notBefore, notAfter } = checkPair(pair, SECRET_KEY[name]);
+export function describeLeaf(pair: KeyedCertificate, { authorities, dnsName, name }: LeafOptions): Leaf {
+  const own = checkPair(pair, SECRET_KEY[name]);
   const certificate = new X509Certificate(pair.certificatePem);
+  const file = SECRET_KEY[name].certificate;
+  refuse(file, findServerProblem(certificate, dnsName) ?? findSigningProblem(certificate));
   const authorityPem = authorities.find((pem) => {
     const authority = parseCertificate(pem);
-    return authority?.ca === true && certificate.checkIssued(authority) && certificate.verify(authority.publicKey);
+    return authority !== undefined && isIssuedBy(certificate, authority);
   });
   if (authorityPem === undefined) {
-    const key = SECRET_KEY[name].certificate;
-    throw new ProductError('certificate', `${key} holds a certificate that no authority in the Secret has issued`);
+    throw new ProductError(
+      'certificate',
+      `${file} holds a certificate that no sound authority in the Secret has issued`,
+    );
   }
-  return { certificatePem: certificate.toString(), keyPem: pair.keyPem, notBefore, notAfter, authorityPem };
+  const authority = readValidity(authorityPem);
+  return {
+    certificatePem: certificate.toString(),
+    keyPem: pair.keyPem,
+    notBefore: epochMs(Math.max(own.notBefore, authority.notBefore)),
+    notAfter: epochMs(Math.min(own.notAfter, authority.notAfter)),
+    authorityPem,
+  };
+}
+
+/** @throws ProductError `certificate`, where there is a problem. */
+function refuse(file: string, problem: string | undefined): void {
+  if (problem === undefined) return;
+  throw new ProductError('certificate', `${file} holds a certificate that can't be used: it ${problem}`);
 }
 
 /** The data of a Secret, base64, as {@link readSecretData} reads it. */
@@ -66,8 +103,8 @@ export function writeSecretData(material: KeyMaterial): Record<string, string> {
  * Reads a Secret's data, which may be anything.
  * @param dnsName the name by which API servers call the webhook.
  */
-export function readSecretData(data: unknown, dnsName: string): PartialKeyMaterial {
-  const texts = decode(data);
+export function readSecretData(value: unknown, dnsName: string): PartialKeyMaterial {
+  const data = isObject(value) ? value : {};
   const problems: string[] = [];
   const attempt = <T>(read: () => T): T | undefined => {
     try {
@@ -77,35 +114,36 @@ export function readSecretData(data: unknown, dnsName: string): PartialKeyMateri
       return undefined;
     }
   };
-  const authority = attempt(() => describeAuthority(readPair(texts, 'authority')));
-  const retiring = attempt(() => readRetiring(texts[SECRET_KEY.retiring] ?? '')) ?? [];
+  const pair = attempt(() => readPair(data, 'authority'));
+  const authority = pair && attempt(() => describeAuthority(pair));
+  const retiring = attempt(() => readRetiring(readText(data, SECRET_KEY.retiring))) ?? [];
   const authorities = [
-    ...parseCertificates(texts[SECRET_KEY.authority.certificate] ?? '').certificates,
+    ...parseCertificates(pair?.certificatePem ?? '').certificates,
     ...retiring.map(({ certificatePem }) => certificatePem),
   ];
-  const leaf = attempt(() => readLeaf(texts, 'leaf', dnsName, authorities));
+  const leaf = attempt(() => describeLeaf(readPair(data, 'leaf'), { authorities, dnsName, name: 'leaf' }));
   const { certificate, key } = SECRET_KEY.next;
-  const hasNext = texts[certificate] !== undefined || texts[key] !== undefined;
+  const hasNext = data[certificate] !== undefined || data[key] !== undefined;
   const issuers = authority === undefined ? [] : [authority.certificatePem];
-  const next = hasNext ? attempt(() => readLeaf(texts, 'next', dnsName, issuers)) : undefined;
+  const next = hasNext
+    ? attempt(() => describeLeaf(readPair(data, 'next'), { authorities: issuers, dnsName, name: 'next' }))
+    : undefined;
   return { authority, leaf, next, retiring, authorities, problems };
 }
 
-function decode(data: unknown): Texts {
-  const entries = isObject(data) ? Object.entries(data) : [];
-  return Object.fromEntries(entries.map(([key, value]) => [key, Buffer.from(String(value), 'base64').toString()]));
-}
-
-function readLeaf(texts: Texts, name: 'leaf' | 'next', dnsName: string, authorities: readonly string[]): Leaf {
-  const leaf = describeLeaf(readPair(texts, name), authorities, name);
-  if (new X509Certificate(leaf.certificatePem).checkHost(dnsName) !== undefined) return leaf;
-  const { certificate } = SECRET_KEY[name];
-  throw new ProductError('certificate', `${certificate} holds a certificate that is not for ${dnsName}`);
-}
-
-function readPair(texts: Texts, name: 'leaf' | 'authority' | 'next'): KeyedCertificate {
+/** @throws ProductError `certificate`, where a part is too large. */
+function readPair(data: SecretData, name: 'leaf' | 'authority' | 'next'): KeyedCertificate {
   const { certificate, key } = SECRET_KEY[name];
-  return { certificatePem: texts[certificate] ?? '', keyPem: texts[key] ?? '' };
+  return { certificatePem: readText(data, certificate), keyPem: readText(data, key) };
+}
+
+/** @throws ProductError `certificate`, where the value is too large. */
+function readText(data: SecretData, key: string): string {
+  const value = data[key];
+  if (typeof value !== 'string') return '';
+  const bytes = Buffer.byteLength(value, 'base64');
+  if (bytes <= MAX_VALUE_BYTES) return Buffer.from(value, 'base64').toString();
+  throw new ProductError('certificate', `${key} has ${bytes} bytes, more than ${MAX_VALUE_BYTES}`);
 }
 
 function readRetiring(text: string): Retiring[] {
@@ -117,11 +155,16 @@ function readRetiring(text: string): Retiring[] {
     throw problem;
   }
   if (!Array.isArray(entries)) throw problem;
-  return entries.map((entry: unknown) => {
+  if (entries.length > MAX_RETIRING) {
+    const count = `${entries.length} certificates, more than ${MAX_RETIRING}`;
+    throw new ProductError('certificate', `${SECRET_KEY.retiring} lists ${count}`);
+  }
+  const retiring = entries.map((entry: unknown) => {
     const { certificate: pem, until: time } = isObject(entry) ? entry : {};
     const certificate = parseCertificate(String(pem));
     const until = Date.parse(String(time));
     if (certificate?.ca !== true || Number.isNaN(until)) throw problem;
     return { certificatePem: certificate.toString(), until: epochMs(until) };
   });
+  return limitRetiring(retiring);
 }

@@ -4,7 +4,7 @@
  */
 import type { EpochMs } from '../../time.js';
 import type { Configuration } from '../webhook-configuration.js';
-import { type KeyMaterial, type Leaf, listAuthorities } from './key-material.js';
+import { isValidAt, type KeyMaterial, type Leaf, listAuthorities } from './key-material.js';
 import { NOTHING_OBSERVED, observeBundle, trustedForMs } from './observed-bundle.js';
 import {
   type Action,
@@ -125,7 +125,8 @@ export function adopt(
       ? state
       : serve({ ...state, lastGood: material }, chooseLeaf({ ...state, settings, now }, material));
   const { served } = adopted;
-  const isTrusted = served !== undefined && trustedForMs({ ...adopted, now }, served) >= FIRST_USE_MS;
+  const isTrusted =
+    served !== undefined && isValidAt(served, now) && trustedForMs({ ...adopted, now }, served) >= FIRST_USE_MS;
   return { ...adopted, isReady: adopted.isReady || isTrusted };
 }
 

@@ -2,9 +2,10 @@
 import { X509Certificate } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { WEBHOOK_NAME } from '../../../src/names.js';
-import { DAY_MS, SECOND_MS } from '../../../src/time.js';
+import { WEBHOOK_NAME, webhookHost } from '../../../src/names.js';
+import { addMs, DAY_MS, formatTime, SECOND_MS } from '../../../src/time.js';
 import { NAMESPACE } from '../cluster-objects.js';
+import { listUnsoundPairs } from '../odd-certificates.js';
 import {
   allSame,
   createSimulatedCluster,
@@ -165,7 +166,19 @@ void t.test('the shortest lifetimes', async (t) => {
 });
 
 type EventName =
-  'leaf' | 'ca' | 'delete' | 'empty' | 'half' | 'nonsense' | 'junk' | 'older' | 'restart' | 'cut' | 'heal';
+  | 'leaf'
+  | 'ca'
+  | 'delete'
+  | 'empty'
+  | 'half'
+  | 'nonsense'
+  | 'junk'
+  | 'unsound'
+  | 'forged'
+  | 'older'
+  | 'restart'
+  | 'cut'
+  | 'heal';
 
 interface Scene {
   readonly cluster: SimulatedCluster;
@@ -173,6 +186,8 @@ interface Scene {
   readonly backups: string[];
 }
 
+/** Two with a sound authority, two with another. */
+const UNSOUND = Object.values(listUnsoundPairs(webhookHost(NAMESPACE), START)).filter((_, index) => index % 5 === 0);
 const encode = (text: string): string => Buffer.from(text).toString('base64');
 
 /** Events that need a Secret; `which` selects a backup or a replica. */
@@ -184,6 +199,23 @@ const SECRET_EVENTS: Partial<Record<EventName, (scene: Scene, which: number) => 
   half: ({ cluster }) => cluster.objects.damage((data) => delete data['ca.key']),
   nonsense: ({ cluster }) => cluster.objects.damage((data) => (data['tls.crt'] = encode('nonsense'))),
   junk: ({ cluster }) => cluster.objects.damage((data) => (data['retiring.json'] = encode('{}'))),
+  /** It looks sound. */
+  unsound: ({ cluster }, which) => {
+    const { authority, leaf } = UNSOUND[which % UNSOUND.length] ?? {};
+    cluster.objects.damage((data) => {
+      data['ca.crt'] = encode(authority?.certificatePem ?? '');
+      data['ca.key'] = encode(authority?.keyPem ?? '');
+      data['tls.crt'] = encode(leaf?.certificatePem ?? '');
+      data['tls.key'] = encode(leaf?.keyPem ?? '');
+    });
+  },
+  /** Its authorities stay for a hundred years. */
+  forged: ({ cluster }) =>
+    cluster.objects.damage((data) => {
+      const until = formatTime(addMs(START, 36_500 * DAY_MS));
+      const forged = UNSOUND.slice(0, 1).map(({ authority }) => ({ until, certificate: authority.certificatePem }));
+      data['retiring.json'] = encode(JSON.stringify(forged));
+    }),
   /** The Secret is restored from a backup, or backed up. */
   older: ({ cluster: { objects }, backups }, which) => {
     const backup = backups[which];
@@ -250,6 +282,8 @@ const arbitraryEvent = fc.oneof(
         'heal',
         'older',
         'junk',
+        'unsound',
+        'forged',
       ),
       which: fc.nat({ max: 2 }),
     }),

@@ -19,7 +19,7 @@ import {
   serve,
 } from '../../../src/certificates/managed/state.js';
 import type { Configuration } from '../../../src/certificates/webhook-configuration.js';
-import { addMs, type EpochMs } from '../../../src/time.js';
+import { addMs, DAY_MS, type EpochMs, epochMs } from '../../../src/time.js';
 import { fastCertificates, OVERLAP_MS, SETTINGS, START } from '../simulated-cluster.js';
 
 const FIRST_USE_MS = 2000;
@@ -135,6 +135,11 @@ export function createReplicaModel(): ReplicaModel {
   return model;
 }
 
+/** No certificate counts for longer than one that is issued now, whatever it says, and also after the clock was set back. */
+function limit(end: EpochMs, now: EpochMs): EpochMs {
+  return epochMs(Math.min(end, addMs(now, SETTINGS.leafDays * DAY_MS)));
+}
+
 /** What was observed and what may be served, kept apart from the state that is tested; throws at a violation. */
 interface PassRecord {
   read(certificates: readonly string[], now: EpochMs): void;
@@ -150,10 +155,10 @@ function createRecord(): PassRecord {
   /** The caBundle as it was read, newest last. */
   const reads: { readonly at: EpochMs; readonly certificates: readonly string[] }[] = [];
   /** Certificates in use in the Secret at some time, or served by this replica, that have not expired yet. */
-  let mayBeServed: Leaf[] = [];
+  let mayBeServed: { readonly leaf: Leaf; readonly until: EpochMs }[] = [];
 
   const use = (leaf: Leaf, now: EpochMs): void => {
-    if (leaf.notAfter > now) mayBeServed.push(leaf);
+    if (leaf.notAfter > now) mayBeServed.push({ leaf, until: limit(leaf.notAfter, now) });
   };
 
   /** Since the oldest of the last reads without a gap that all held the leaf's authority; -1 where the last did not. */
@@ -175,16 +180,21 @@ function createRecord(): PassRecord {
     serve: (before, leaf, now) => {
       use(leaf, now);
       if (before === undefined || before.notAfter <= now) return;
-      const isVerified = reads.at(-1)?.certificates.includes(before.authorityPem) === true;
+      const isInBundle = reads.at(-1)?.certificates.includes(before.authorityPem) === true;
+      const isVerified = isInBundle && before.notBefore <= now;
       const needsMs = isVerified ? OVERLAP_MS : FIRST_USE_MS;
       const knownMs = knownForMs(leaf, now);
       if (knownMs < needsMs) throw new Error(`served ${knownMs} ms after its authority was observed, not ${needsMs}`);
     },
     publish: (bundle) => {
-      if (mayBeServed.every(({ authorityPem }) => bundle.includes(authorityPem))) return;
+      if (mayBeServed.every(({ leaf }) => bundle.includes(leaf.authorityPem))) return;
       throw new Error('an authority leaves the caBundle while a certificate of it may be served');
     },
-    expire: (now) => (mayBeServed = mayBeServed.filter(({ notAfter }) => notAfter > now)),
-    forget: (served) => (mayBeServed = mayBeServed.filter((leaf) => leaf === served)),
+    expire: (now) => {
+      mayBeServed = mayBeServed
+        .map(({ leaf, until }) => ({ leaf, until: limit(until, now) }))
+        .filter(({ until }) => until > now);
+    },
+    forget: (served) => (mayBeServed = mayBeServed.filter(({ leaf }) => leaf === served)),
   };
 }

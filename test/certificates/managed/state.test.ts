@@ -2,9 +2,13 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { execute } from '../../../src/certificates/managed/actions.js';
-import type { PartialKeyMaterial } from '../../../src/certificates/managed/key-material.js';
+import {
+  type KeyMaterial,
+  limitRetiring,
+  type PartialKeyMaterial,
+} from '../../../src/certificates/managed/key-material.js';
 import type { Action, ValidSecret } from '../../../src/certificates/managed/plan.js';
-import { DAY_MS, SECOND_MS } from '../../../src/time.js';
+import { addMs, DAY_MS, SECOND_MS } from '../../../src/time.js';
 import { fastCertificates, PASS_EVERY_MS, SETTINGS, START } from '../simulated-cluster.js';
 import { createReplicaModel, type Fault, type ReplicaModel } from './replica-model.js';
 
@@ -22,18 +26,17 @@ const FAULTS = [
   'write refused',
 ] as const satisfies readonly Fault[];
 
-const makeOther = () =>
-  execute(
-    { do: 'make', authority: undefined, leaf: undefined, retiring: [] },
-    {
-      generateKeys: fastCertificates.generateKeys,
-      settings: SETTINGS,
-      dnsNames: ['webhook.test.svc'],
-      now: () => START,
-    },
-  );
+async function makeOther(settings = SETTINGS, now = START): Promise<KeyMaterial> {
+  const { generateKeys } = fastCertificates;
+  const options = { generateKeys, settings, dnsNames: ['webhook.test.svc'], now: () => now };
+  const material = await execute({ do: 'make', authority: undefined, leaf: undefined, retiring: [] }, options);
+  if (material === undefined) throw new Error('nothing was made');
+  return material;
+}
 const other = await makeOther();
-if (other === undefined) throw new Error('nothing was made');
+/** Sound, but for the time. */
+const ahead = await makeOther(SETTINGS, addMs(START, 50 * DAY_MS));
+const longLived = await makeOther({ ...SETTINGS, caDays: 36_500, leafDays: 36_500 });
 
 /** What others do to the two objects between passes. */
 const CHANGES = {
@@ -51,6 +54,15 @@ const CHANGES = {
     model.secret = { state: 'damaged', partial: { ...NOTHING_LEFT, ...rest, authorities } };
   },
   'Secret of another installation': (model: ReplicaModel) => model.replaceSecret(other),
+  'Secret from a clock that is ahead': (model: ReplicaModel) => model.replaceSecret(ahead),
+  'Secret with a certificate for a hundred years': (model: ReplicaModel) => model.replaceSecret(longLived),
+  'Secret with forged times': (model: ReplicaModel) => {
+    if (model.secret.state !== 'valid') return;
+    const { material } = model.secret;
+    const forged = [other, ahead].map(({ authority }) => ({ ...authority, until: addMs(START, 36_500 * DAY_MS) }));
+    const retiring = limitRetiring([...material.retiring, ...forged]);
+    model.secret = { ...model.secret, material: { ...material, retiring } };
+  },
   'Secret from a backup': (model: ReplicaModel) => {
     const [backup] = model.backups;
     if (backup !== undefined) model.replaceSecret(backup);
