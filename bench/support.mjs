@@ -58,7 +58,7 @@ export async function startWebhookProcess({ node, flags, environment, directory,
     waitUntil(`the webhook logs ${message}`, async () => output.includes(`"message":"${message}"`), {
       describe: () => ({ exitCode: child.exitCode, output }),
     });
-  await waitForLog('ready');
+  await waitForLog('the webhook is ready');
   const [, port] = /"port":(\d+)/.exec(output);
   return { child, pid: child.pid, port: Number(port), waitForLog };
 }

@@ -123,7 +123,7 @@ void t.test('log messages that are explained exist', (t) => {
     .split('\n')
     .filter((line) => line.startsWith('- '))
     .flatMap((line) => findAll(line.split(':')[0] ?? '', /`([^`]+)`/g));
-  t.ok(messages.includes('ready'), 'the messages are found');
+  t.ok(messages.includes('the webhook is ready'), 'the messages are found');
   for (const message of messages) t.ok(code.includes(`'${message}'`), message);
   t.end();
 });

@@ -63,7 +63,7 @@ export async function startWebhook(options: WebhookOptions): Promise<RunningWebh
       createInterface(stream).on('line', (line) => {
         log.push(line);
         listening = Number(/"port":(\d+)/.exec(line)?.[1] ?? listening);
-        if (line.includes('"message":"ready"')) resolve(listening);
+        if (line.includes('"message":"the webhook is ready"')) resolve(listening);
       });
     }
     const fail = (what: string): void => reject(new Error(`the webhook ${what}:\n${log.join('\n')}`));

@@ -60,7 +60,7 @@ async function serve({ writeLog, connect, stop }: WebhookProcess, config: Webhoo
   try {
     const cache = createServiceAccountCache();
     const limiter = createLimiter();
-    const readiness = createReadiness(listConditions(config), () => log.info('ready'));
+    const readiness = createReadiness(listConditions(config), () => log.info('the webhook is ready'));
     const metrics = createMetrics({
       now,
       countServiceAccounts: () => cache.size,

@@ -298,7 +298,7 @@ void t.test('it serves over TLS 1.2 and later, and ends in order', async (t) => 
     spawnProgram(COMMAND, settingsFor(api, { ADO_GIT_DRAIN_SECONDS: String(DRAIN_SECONDS) })),
   );
   await waitForReadiness(webhook);
-  t.match(await webhook.waitForLog('ready'), { level: 'info' });
+  t.match(await webhook.waitForLog('the webhook is ready'), { level: 'info' });
 
   const agent = new https.Agent({ keepAlive: true, maxSockets: 1 });
   t.teardown(() => agent.destroy());
@@ -370,7 +370,7 @@ void t.test('a signal before it is ready, and a second one, end it at once', asy
 
   api.recover();
   const impatient = await waitForPorts(spawnProgram(COMMAND, settingsFor(api, { ADO_GIT_DRAIN_SECONDS: '300' })));
-  await impatient.waitForLog('ready');
+  await impatient.waitForLog('the webhook is ready');
   impatient.stop();
   await impatient.waitForLog('shutting down');
   impatient.stop();
