@@ -25,6 +25,9 @@ export const MAX_CONFIG_BYTES = 200 * 1024;
 /** Kubernetes' limit of all annotations of an object together, keys and values (apimachinery, validation/objectmeta.go). */
 export const MAX_ANNOTATIONS_BYTES = 256 * 1024;
 
+/** Limit of the value of one annotation that is read, in characters: of `projects`, room for some 400. */
+export const MAX_ANNOTATION_LENGTH = 16 * 1024;
+
 /** The API server cuts an admission warning that has more characters. */
 export const MAX_WARNING_LENGTH = 256;
 

@@ -3,7 +3,12 @@ export { applyOperations, splitPointer } from './apply.js';
 export { examinePod } from './candidate.js';
 export { completeInjection, injectPod, type Outcome, type ServiceAccountLookup } from './inject-pod.js';
 export { joinPointer, type Operation } from './patch.js';
-export { findUntypedAnnotation, keepAnnotations } from './read-annotations.js';
+export {
+  findUntypedAnnotation,
+  isReadFromServiceAccount,
+  keepAnnotations,
+  OVERLONG_VALUE,
+} from './read-annotations.js';
 export { type DefaultsNames, readDefaults } from './read-defaults.js';
 export * from './reasons.js';
 export { type Defaults, STANDARD_DEFAULTS } from './settings.js';

@@ -1,5 +1,5 @@
 /** Reads the annotations of a pod and of its service account: their values, and what is wrong with them. PURE. */
-import { MAX_ANNOTATIONS_BYTES } from '../defaults.js';
+import { MAX_ANNOTATION_LENGTH } from '../defaults.js';
 import { ANNOTATION, AZURE_ANNOTATION, GROUP, MIRROR_ANNOTATION, WRITTEN_ANNOTATION } from '../names.js';
 import { isObject } from '../values/json.js';
 import { describeProblem, type Problem, type Reader } from '../values/readers.js';
@@ -36,6 +36,9 @@ const AZURE_PREFIX = 'azure.workload.identity/';
 
 const KNOWN: readonly string[] = Object.values(ANNOTATION);
 const KNOWN_OR_WRITTEN = new Set<string>([...KNOWN, ...Object.values(WRITTEN_ANNOTATION)]);
+const READ_FROM_SERVICE_ACCOUNT = new Set<string>(
+  [...KNOWN, ...Object.values(AZURE_ANNOTATION)].filter(isReadFromServiceAccount),
+);
 const READ_FROM_POD = new Set<string>([...KNOWN_OR_WRITTEN, ...Object.values(AZURE_ANNOTATION), MIRROR_ANNOTATION]);
 
 /** Limit on reported unknown annotations: each costs one comparison per known name. */
@@ -43,12 +46,26 @@ const MAX_UNKNOWN = 8;
 
 const NO_ANNOTATIONS: Readonly<Record<string, string>> = Object.freeze({});
 
-/** The annotations of a service account that injection reads; the same empty object wherever there are none. */
+/** Stands for a value that is too long to be kept. No reader accepts it, and what they say quotes its beginning. */
+export const OVERLONG_VALUE = `(more than ${MAX_ANNOTATION_LENGTH} characters)`.padEnd(MAX_ANNOTATION_LENGTH + 1, '.');
+
+/**
+ * The annotations of a service account that injection reads; the same empty object wherever there are none. Of those of the
+ * group that are not known it keeps a few names, since they are reported, and no values.
+ */
 export function keepAnnotations(annotations: unknown): Readonly<Record<string, string>> {
   if (typeof annotations !== 'object' || annotations === null) return NO_ANNOTATIONS;
-  const kept = Object.entries(annotations).filter(
-    (entry): entry is [string, string] => typeof entry[1] === 'string' && isReadFromServiceAccount(entry[0]),
-  );
+  const kept: [string, string][] = [];
+  let unknown = 0;
+  for (const [name, value] of Object.entries(annotations)) {
+    if (typeof value !== 'string' || !isReadFromServiceAccount(name)) continue;
+    if (READ_FROM_SERVICE_ACCOUNT.has(name)) {
+      kept.push([name, value.length > MAX_ANNOTATION_LENGTH ? OVERLONG_VALUE : value]);
+    } else if (isUnknown(name) && unknown < MAX_UNKNOWN) {
+      unknown += 1;
+      kept.push([name, '']);
+    }
+  }
   return kept.length === 0 ? NO_ANNOTATIONS : Object.fromEntries(kept);
 }
 
@@ -75,7 +92,7 @@ export function findUntypedAnnotation(annotations: unknown): string | undefined 
 }
 
 /** All annotations of the group count, since a misspelled one is reported. */
-function isReadFromServiceAccount(annotation: string): boolean {
+export function isReadFromServiceAccount(annotation: string): boolean {
   if (annotation.startsWith(`${GROUP}/`)) return true;
   return annotation.startsWith(AZURE_PREFIX) && annotation !== AZURE_ANNOTATION.skipContainers;
 }
@@ -103,10 +120,8 @@ export function readSource(
   return { subject, description, annotations, values: values as GroupValues, findings };
 }
 
-/** A value that Kubernetes would not store is not read. */
 function findExcess({ length }: string): Problem | undefined {
-  if (length <= MAX_ANNOTATIONS_BYTES) return undefined;
-  return { problem: `has ${length} characters; all annotations together may have ${MAX_ANNOTATIONS_BYTES} bytes` };
+  return length > MAX_ANNOTATION_LENGTH ? { problem: `has more than ${MAX_ANNOTATION_LENGTH} characters` } : undefined;
 }
 
 /** Reads one annotation of the Azure webhook from the first source that sets it; an empty value counts as unset. */
@@ -134,8 +149,8 @@ export function joinFindings(reason: RefusalReason, findings: readonly Finding[]
   return { reason, subject: first.subject, message: findings.map(({ message }) => message).join('; ') };
 }
 
-function isUnknown(annotation: string): boolean {
-  return annotation.startsWith(`${GROUP}/`) && !KNOWN_OR_WRITTEN.has(annotation);
+function isUnknown(name: string): boolean {
+  return name.startsWith(`${GROUP}/`) && !KNOWN_OR_WRITTEN.has(name);
 }
 
 /** Warns of annotations of the group that have no meaning. */

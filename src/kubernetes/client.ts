@@ -4,13 +4,15 @@
  */
 import type { ApiAnswer } from './answer.js';
 import type { Connection } from './connection.js';
-import { requestAnswer } from './request.js';
+import { pickAnswer, type PickedAnswer, type PickOptions, requestAnswer } from './request.js';
 import { createTransport, type RequestBody } from './transport.js';
 import { watchEvents, type WatchOptions } from './watch.js';
 
 /** Paths include their query. All methods reject with a ProductError `kubernetes-api` where no whole answer came. */
 export interface KubernetesApi {
   get(path: string, timeoutMs: number): Promise<ApiAnswer>;
+  /** Reads an answer that others may have filled, of which only what is wanted is kept. */
+  pick(path: string, options: PickOptions): Promise<PickedAnswer>;
   post(path: string, body: object, timeoutMs: number): Promise<ApiAnswer>;
   put(path: string, body: object, timeoutMs: number): Promise<ApiAnswer>;
   /** @param contentType which kind of patch the body is. */
@@ -27,6 +29,7 @@ export function createKubernetesApi(connection: Connection): KubernetesApi & { c
   const transport = createTransport(connection);
   return {
     get: (path, timeoutMs) => requestAnswer(transport, { method: 'GET', path, timeoutMs }),
+    pick: (path, options) => pickAnswer(transport, path, options),
     post: (path, body, timeoutMs) =>
       requestAnswer(transport, { method: 'POST', path, timeoutMs, body: writeJson(body) }),
     put: (path, body, timeoutMs) => requestAnswer(transport, { method: 'PUT', path, timeoutMs, body: writeJson(body) }),

@@ -1,28 +1,26 @@
-/** One watch: a response that does not end, with a JSON document on each line. */
+/** One watch: a response that does not end, with a JSON document on each line, of which only what is wanted is kept. */
 import type { ClientRequest, IncomingMessage } from 'node:http';
-import { StringDecoder } from 'node:string_decoder';
-import { parseJson } from './answer.js';
+import { JsonPicker, type PickerOptions } from './json-picker.js';
 import { type Transport, wrapFailure } from './transport.js';
 
-export interface WatchOptions {
+export interface WatchOptions extends PickerOptions {
   readonly signal: AbortSignal;
   /** Until the head of the response. */
   readonly connectMs: number;
   /** A connection that is silent for this long counts as dead. */
   readonly idleMs: number;
-  /** Throws to end the watch. */
+  /** Called with what is wanted of each line, or undefined where that is not JSON. Throws to end the watch. */
   readonly onEvent: (event: unknown) => void;
 }
 
-/** One event is a service account, of a few kilobytes. */
-const MAX_EVENT_CHARACTERS = 8 * 1024 * 1024;
+const LINE_END = 0x0a;
 
 /**
  * Resolves with the status once the server ends the response; with a status other than 200 nothing is read.
  * @throws ProductError `kubernetes-api` where the connection breaks, is idle or is given up.
  */
 export async function watchEvents(transport: Transport, path: string, options: WatchOptions): Promise<number> {
-  const { signal, connectMs, idleMs, onEvent } = options;
+  const { signal, connectMs, idleMs } = options;
   let request: ClientRequest | undefined;
   // Kept, as the response itself only says "aborted".
   let failure: Error | undefined;
@@ -51,7 +49,7 @@ export async function watchEvents(transport: Transport, path: string, options: W
     timer = setTimeout(giveUp, idleMs, `nothing came for ${idleMs / 1000} s`);
     // Destroyed after its end, it would raise an error for which there is no other listener.
     response.on('error', () => undefined);
-    if (response.statusCode === 200) await readLines(response, onEvent, () => timer.refresh());
+    if (response.statusCode === 200) await readLines(response, options, () => timer.refresh());
     else response.resume();
     return response.statusCode ?? 0;
   } catch (error) {
@@ -63,20 +61,19 @@ export async function watchEvents(transport: Transport, path: string, options: W
 }
 
 /** What follows the last line end was cut short, and is dropped. */
-async function readLines(
-  response: IncomingMessage,
-  onEvent: (event: unknown) => void,
-  onChunk: () => void,
-): Promise<void> {
-  const decoder = new StringDecoder('utf8');
-  let rest = '';
+async function readLines(response: IncomingMessage, options: WatchOptions, onChunk: () => void): Promise<void> {
+  const picker = new JsonPicker(options);
+  let isEmpty = true;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     onChunk();
-    const lines = (rest + decoder.write(chunk)).split('\n');
-    rest = lines.pop() ?? '';
-    if (rest.length > MAX_EVENT_CHARACTERS) {
-      throw new Error(`an event has more than ${MAX_EVENT_CHARACTERS} characters`);
+    let start = 0;
+    for (let end = chunk.indexOf(LINE_END); end !== -1; end = chunk.indexOf(LINE_END, start)) {
+      picker.write(chunk.subarray(start, end));
+      if (!isEmpty || end > start) options.onEvent(picker.end());
+      isEmpty = true;
+      start = end + 1;
     }
-    for (const line of lines) if (line !== '') onEvent(parseJson(line));
+    picker.write(chunk.subarray(start));
+    isEmpty &&= start === chunk.length;
   }
 }

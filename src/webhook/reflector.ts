@@ -3,11 +3,13 @@
  * does. After any failure it tries again; meanwhile the cache keeps what it has.
  */
 import { describeError } from '../errors.js';
-import { readMessage } from '../kubernetes/answer.js';
+import { type ApiAnswer, readMessage } from '../kubernetes/answer.js';
 import type { KubernetesApi } from '../kubernetes/client.js';
+import { AnswerTooLargeError, type PickedAnswer, type PickOptions } from '../kubernetes/request.js';
 import type { Logger } from '../log.js';
 import type { Sleep } from '../time.js';
-import { readServiceAccount, type ServiceAccount, type ServiceAccountCache } from './service-account-cache.js';
+import { selectPage, WATCH_EVENT } from './service-account-answers.js';
+import { readServiceAccount, type ServiceAccountCache } from './service-account-cache.js';
 
 /** What the reflector reports, for metrics and readiness. */
 export interface ReflectorObserver {
@@ -50,7 +52,12 @@ const TIMING: ReflectorTiming = {
 };
 
 const PATH = '/api/v1/serviceaccounts';
-const PAGE_SIZE = 500;
+/** Of service accounts in a page; 500 ordinary ones have about a megabyte. */
+const PAGE_SIZE = { first: 100, max: 500 } as const;
+/** A page with more is given up, and asked for again with half as many: the API server must hold it whole. */
+const MAX_PAGE_BYTES = 8 * 1024 * 1024;
+/** After a page with less, the next one may be twice as large. */
+const SMALL_PAGE_BYTES = MAX_PAGE_BYTES / 4;
 const GONE = 410;
 
 /** The resource version at which the watch should continue is too old: only a new list helps. */
@@ -97,33 +104,61 @@ export async function reflectServiceAccounts(options: ReflectorOptions): Promise
   }
 }
 
+const LEFT_OUT =
+  'the annotations of the service accounts take too much memory; pods of those that are not in the cache cost a live read';
+
 /** Fills the cache, and returns the version of the list. */
-async function listAll({ api, cache }: ReflectorOptions, timing: ReflectorTiming): Promise<string> {
-  const accounts: ServiceAccount[] = [];
+async function listAll({ api, cache, log }: ReflectorOptions, timing: ReflectorTiming): Promise<string> {
+  const replacement = cache.startReplacement();
+  let leftOut = 0;
+  const selection = selectPage((item) => {
+    const account = readServiceAccount(item);
+    if (account !== undefined && !replacement.set(account)) leftOut += 1;
+  });
+  let limit: number = PAGE_SIZE.first;
   let token = '';
   for (;;) {
-    const query = new URLSearchParams({ limit: String(PAGE_SIZE), ...(token !== '' && { continue: token }) });
-    const { status, body } = await api.get(`${PATH}?${query.toString()}`, timing.requestTimeoutMs);
-    if (status === GONE) throw new ExpiredError('the list changed too much while it was read');
-    const page = readPage(status, body);
-    for (const item of page.items) {
-      const account = readServiceAccount(item);
-      if (account !== undefined) accounts.push(account);
+    const query = new URLSearchParams({ limit: String(limit), ...(token !== '' && { continue: token }) });
+    const path = `${PATH}?${query.toString()}`;
+    const maxBytes = limit === 1 ? Infinity : MAX_PAGE_BYTES;
+    const answer = await pickUnlessTooLarge(api, path, { ...selection, timeoutMs: timing.requestTimeoutMs, maxBytes });
+    if (answer === undefined) {
+      limit = Math.floor(limit / 2);
+      continue;
     }
+    if (answer.status === GONE) throw new ExpiredError('the list changed too much while it was read');
+    const page = readPage(answer);
     token = page.token;
-    if (token !== '') continue;
-    cache.replace(accounts);
-    return page.version;
+    if (token === '') {
+      replacement.commit();
+      if (leftOut > 0) log.warn(LEFT_OUT, { count: leftOut });
+      return page.version;
+    }
+    if (answer.bytes < SMALL_PAGE_BYTES) limit = Math.min(PAGE_SIZE.max, 2 * limit);
+  }
+}
+
+/** @returns undefined where the answer is too large. */
+async function pickUnlessTooLarge(
+  api: KubernetesApi,
+  path: string,
+  options: PickOptions,
+): Promise<PickedAnswer | undefined> {
+  try {
+    return await api.pick(path, options);
+  } catch (error) {
+    if (error instanceof AnswerTooLargeError) return undefined;
+    throw error;
   }
 }
 
 interface Page {
-  readonly items: readonly unknown[];
   readonly version: string;
+  /** For the next page; empty on the last. */
   readonly token: string;
 }
 
-function readPage(status: number, body: unknown): Page {
+function readPage({ status, body }: ApiAnswer): Page {
   if (status !== 200) throw new Error(`the list of service accounts was answered with ${describeStatus(status, body)}`);
   const { items, metadata } = (body ?? {}) as {
     items?: unknown;
@@ -136,7 +171,7 @@ function readPage(status: number, body: unknown): Page {
     throw new Error('the list of service accounts is not a ServiceAccountList');
   }
   const token = typeof metadata.continue === 'string' ? metadata.continue : '';
-  return { items: (items as unknown[] | undefined | null) ?? [], version: metadata.resourceVersion, token };
+  return { version: metadata.resourceVersion, token };
 }
 
 /** Resolves when the server ends the watch as planned. */
@@ -156,6 +191,7 @@ async function watchFrom(
   let failure: unknown;
   try {
     const status = await api.watch(`${PATH}?${query.toString()}`, {
+      ...WATCH_EVENT,
       signal,
       connectMs: timing.requestTimeoutMs,
       idleMs: timing.idleMs,

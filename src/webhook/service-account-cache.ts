@@ -1,4 +1,7 @@
-/** The cluster's service accounts in memory: of each, only the annotations that injection reads. */
+/**
+ * The cluster's service accounts in memory: of each, only the annotations that injection reads. Whoever may write service
+ * accounts must not fill the memory: what does not fit is not kept, and its pods cost a live read.
+ */
 import { keepAnnotations } from '../inject/index.js';
 
 export type Annotations = Readonly<Record<string, string>>;
@@ -10,47 +13,99 @@ export interface ServiceAccount {
   readonly annotations: Annotations;
 }
 
-/** By name. Most service accounts have no annotation that injection reads; these share one empty object. */
-type Names = Map<string, Annotations>;
+/** Service accounts that were just read, all of them or one after the other. */
+export interface ServiceAccountStore {
+  /** @returns false where there is no room; what was known of the account is then forgotten. */
+  set(account: ServiceAccount): boolean;
+}
 
-export interface ServiceAccountCache {
+export interface ServiceAccountCache extends ServiceAccountStore {
   get(namespace: string, name: string): Annotations | undefined;
-  set(account: ServiceAccount): void;
-  delete(account: ServiceAccount): void;
-  /** Replaces the whole content. */
-  replace(accounts: Iterable<ServiceAccount>): void;
+  delete(account: Pick<ServiceAccount, 'namespace' | 'name'>): void;
+  /** A whole new content, which is used once it is committed. */
+  startReplacement(): ServiceAccountStore & { commit(): void };
   readonly size: number;
 }
 
-export function createServiceAccountCache(): ServiceAccountCache {
-  let namespaces = new Map<string, Names>();
+/** Limits of what is kept, in characters of names and values, with {@link ENTRY_COST} for each account. */
+export interface CacheLimits {
+  readonly total: number;
+  /** Who may write the service accounts of one namespace must not push out those of all others. */
+  readonly perNamespace: number;
+}
+
+/** An account with an identity counts as about 300: room for more than 25,000 of them, and for 60,000 without annotations. */
+const LIMITS: CacheLimits = { total: 8 * 1024 * 1024, perNamespace: 4 * 1024 * 1024 };
+
+/** What an account takes beside its texts: an entry of a map, its strings' heads, an object. */
+const ENTRY_COST = 120;
+/** The same of an annotation. The names of annotations are shared. */
+const ANNOTATION_COST = 24;
+
+export function createServiceAccountCache(limits = LIMITS): ServiceAccountCache {
+  let content = createContent(limits);
+  return {
+    get: (namespace, name) => content.get(namespace, name),
+    set: (account) => content.set(account),
+    delete: ({ namespace, name }) => content.delete(namespace, name),
+    startReplacement: () => {
+      const next = createContent(limits);
+      return { set: next.set, commit: () => void (content = next) };
+    },
+    get size() {
+      return content.size();
+    },
+  };
+}
+
+interface Namespace {
+  /** By name. Most service accounts have no annotation that injection reads; these share one empty object. */
+  readonly accounts: Map<string, Annotations>;
+  cost: number;
+}
+
+function createContent({ total, perNamespace }: CacheLimits) {
+  const namespaces = new Map<string, Namespace>();
+  let totalCost = 0;
   let size = 0;
 
-  const set = ({ namespace, name, annotations }: ServiceAccount): void => {
-    const names: Names = namespaces.get(namespace) ?? new Map<string, Annotations>();
-    namespaces.set(namespace, names);
-    if (!names.has(name)) size += 1;
-    names.set(name, annotations);
+  const remove = (namespace: string, name: string): void => {
+    const entry = namespaces.get(namespace);
+    const annotations = entry?.accounts.get(name);
+    if (entry === undefined || annotations === undefined) return;
+    const cost = countCost(name, annotations);
+    entry.accounts.delete(name);
+    entry.cost -= cost;
+    totalCost -= cost;
+    size -= 1;
+    if (entry.accounts.size === 0) namespaces.delete(namespace);
+  };
+
+  const set = ({ namespace, name, annotations }: ServiceAccount): boolean => {
+    remove(namespace, name);
+    const cost = countCost(name, annotations);
+    const entry = namespaces.get(namespace) ?? { accounts: new Map<string, Annotations>(), cost: 0 };
+    if (totalCost + cost > total || entry.cost + cost > perNamespace) return false;
+    namespaces.set(namespace, entry);
+    entry.accounts.set(name, annotations);
+    entry.cost += cost;
+    totalCost += cost;
+    size += 1;
+    return true;
   };
 
   return {
-    get: (namespace, name) => namespaces.get(namespace)?.get(name),
+    get: (namespace: string, name: string): Annotations | undefined => namespaces.get(namespace)?.accounts.get(name),
     set,
-    delete: ({ namespace, name }) => {
-      const names = namespaces.get(namespace);
-      if (names?.delete(name) !== true) return;
-      size -= 1;
-      if (names.size === 0) namespaces.delete(namespace);
-    },
-    replace: (accounts) => {
-      namespaces = new Map();
-      size = 0;
-      for (const account of accounts) set(account);
-    },
-    get size() {
-      return size;
-    },
+    delete: remove,
+    size: (): number => size,
   };
+}
+
+function countCost(name: string, annotations: Annotations): number {
+  let cost = ENTRY_COST + name.length;
+  for (const value of Object.values(annotations)) cost += ANNOTATION_COST + value.length;
+  return cost;
 }
 
 /** Reads a service account as the API server writes it; `undefined` for anything else. */

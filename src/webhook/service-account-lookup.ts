@@ -4,6 +4,7 @@ import type { ServiceAccountLookup } from '../inject/index.js';
 import type { KubernetesApi } from '../kubernetes/client.js';
 import type { Milliseconds } from '../time.js';
 import { createSemaphore } from './semaphore.js';
+import { ONE_ACCOUNT } from './service-account-answers.js';
 import { readServiceAccount, type ServiceAccountCache } from './service-account-cache.js';
 
 /** Budget of an admission for its live read, waiting included; the API server gives up on the admission after 5 s. */
@@ -23,7 +24,7 @@ export interface ServiceAccounts {
 }
 
 export interface ServiceAccountsOptions {
-  readonly api: Pick<KubernetesApi, 'get'>;
+  readonly api: Pick<KubernetesApi, 'pick'>;
   readonly cache: Pick<ServiceAccountCache, 'get'>;
   readonly onLiveRead: (result: LiveReadResult) => void;
   /** Does not jump, as a wall clock does when it is set. */
@@ -48,7 +49,8 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
     try {
       if (remaining < MIN_READ_MS) return createUnavailable('too many reads of service accounts are under way');
       const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/serviceaccounts/${encodeURIComponent(name)}`;
-      const { status, body } = await api.get(path, remaining);
+      const options = { ...ONE_ACCOUNT, timeoutMs: remaining, maxBytes: Infinity };
+      const { status, body } = await api.pick(path, options);
       if (status === 404) return { state: 'missing' };
       const account = status === 200 ? readServiceAccount(body) : undefined;
       if (account === undefined) return createUnavailable(`the Kubernetes API server answered with ${status}`);

@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { createRefusal, judgeWrite, readMessage } from '../../src/kubernetes/answer.js';
 import { createKubernetesApi } from '../../src/kubernetes/client.js';
 import type { Connection } from '../../src/kubernetes/connection.js';
+import { selectMembers } from '../../src/kubernetes/json-picker.js';
 import { waitForEvent } from '../support/wait.js';
 
 interface Received {
@@ -45,7 +46,8 @@ async function start(test: Test, answer: Answer, { path = '', authorize }: Start
 
 /** For answers that come. */
 const PATIENT_MS = 30_000;
-const WATCH = { connectMs: PATIENT_MS, idleMs: PATIENT_MS };
+const PICK = { selection: selectMembers({ name: 'scalar', n: 'scalar' }), maxStringBytes: 100, overlong: '(long)' };
+const WATCH = { ...PICK, connectMs: PATIENT_MS, idleMs: PATIENT_MS };
 
 void t.test('each verb sends its method, body and content type, and gives the parsed answer', async (t) => {
   const { api, received } = await start(t, (response) => response.writeHead(201).end('{"kind":"Any"}'), {

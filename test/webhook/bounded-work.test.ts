@@ -144,7 +144,9 @@ async function startWebhook(t: Tap) {
   t.teardown(() => child.kill('SIGKILL'));
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  await waitUntil('the webhook is ready', () => output.includes('"message":"ready"'), { describe: () => output });
+  await waitUntil('the webhook is ready', () => output.includes('"message":"the webhook is ready"'), {
+    describe: () => output,
+  });
   const url = `https://127.0.0.1:${/"port":(\d+)/.exec(output)?.[1] ?? ''}/mutate`;
   const agent = new https.Agent({ keepAlive: true, ca: authority.certificatePem });
   t.teardown(() => agent.destroy());

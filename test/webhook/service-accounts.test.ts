@@ -3,14 +3,21 @@ import { spawn } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { MAX_ANNOTATION_LENGTH } from '../../src/defaults.js';
 import { type ApiServerEmulator, startApiServerEmulator } from '../../src/emulators/index.js';
-import { DENIED_REASONS, LASTING_REASONS, type Outcome, PASSING_REASONS } from '../../src/inject/index.js';
+import {
+  DENIED_REASONS,
+  LASTING_REASONS,
+  type Outcome,
+  OVERLONG_VALUE,
+  PASSING_REASONS,
+} from '../../src/inject/index.js';
 import { createKubernetesApi } from '../../src/kubernetes/client.js';
 import { createLogger } from '../../src/log.js';
 import { addMs, epochMs, type Milliseconds, milliseconds } from '../../src/time.js';
 import { createEventRecorder, formatEventReason } from '../../src/webhook/events.js';
 import { reflectServiceAccounts } from '../../src/webhook/reflector.js';
-import { createServiceAccountCache } from '../../src/webhook/service-account-cache.js';
+import { type CacheLimits, createServiceAccountCache } from '../../src/webhook/service-account-cache.js';
 import { createServiceAccounts } from '../../src/webhook/service-account-lookup.js';
 import { createPod } from '../support/admission-review.js';
 import { plainNodeCommand } from '../support/node-command.js';
@@ -39,14 +46,22 @@ async function startApi(test: Test) {
   return { server, api };
 }
 
+/** The `limit` of each page that was asked for. */
+function listLimits({ requests }: ApiServerEmulator): number[] {
+  return requests.flatMap((line) => {
+    const limit = /limit=(\d+)/.exec(line)?.[1];
+    return limit === undefined ? [] : [Number(limit)];
+  });
+}
+
 /** Runs the reflector until the test ends; its pauses are recorded, and cut short. */
 async function startReflector(
   test: Test,
   server: ApiServerEmulator,
   api: ReturnType<typeof createKubernetesApi>,
-  idleMs = 60_000,
+  { idleMs = 60_000, limits }: { readonly idleMs?: number; readonly limits?: CacheLimits } = {},
 ) {
-  const cache = createServiceAccountCache();
+  const cache = createServiceAccountCache(limits);
   const stop = new AbortController();
   const restarts: string[] = [];
   const pauses: number[] = [];
@@ -84,7 +99,7 @@ void t.test('a list in pages, then a watch', async (t) => {
     cache.get('many', 'account-2'),
     'nothing is kept of those without annotations',
   );
-  t.equal(server.requests.filter((line) => line.includes('limit=500')).length, 3);
+  t.same(listLimits(server), [100, 200, 400, 500], 'pages grow while they are small');
 
   server.put('apps', 'builder', { ...IDENTITY, note: 'x'.repeat(10_000) });
   await waitUntil('the new account', () => cache.get('apps', 'builder') !== undefined);
@@ -98,6 +113,82 @@ void t.test('a list in pages, then a watch', async (t) => {
   await running;
   t.equal(server.watchers(), 0, 'it stops when it is asked to');
   t.same(restarts, []);
+});
+
+void t.test('a page that is too large is asked for again with half as many', async (t) => {
+  const { server, api } = await startApi(t);
+  const megabyte = 'x'.repeat(1024 * 1024);
+  for (let index = 0; index < 20; index += 1) {
+    server.put('big', `account-${index}`, IDENTITY, { secrets: [{ name: megabyte }] });
+  }
+  server.put('big', 'last', IDENTITY, { secrets: Array.from({ length: 12 }, () => ({ name: megabyte })) });
+  const { cache } = await startReflector(t, server, api);
+  t.equal(cache.size, 21, 'one account that is larger than a page is read as well');
+  t.same(cache.get('big', 'last'), IDENTITY);
+  t.same(listLimits(server), [100, 50, 25, 12, 6, 6, 6, 6, 3, 1, 2, 1, 2, 1]);
+
+  server.put('big', 'last', {}, { metadata: { labels: { a: megabyte.repeat(12) } } });
+  await waitUntil('its change', () => !hasClient(cache.get('big', 'last') ?? IDENTITY));
+});
+
+void t.test('of annotations only what is read is kept, and of long ones only that they are too long', async (t) => {
+  const { server, api } = await startApi(t);
+  const group = 'ado-git.workload.identity';
+  const unknown = Object.fromEntries(
+    Array.from({ length: 300 }, (_, index) => [`${group}/unknown-${index}`, 'x'.repeat(500)]),
+  );
+  const longest = 'x'.repeat(MAX_ANNOTATION_LENGTH);
+  server.put('apps', 'builder', {
+    ...unknown,
+    ...IDENTITY,
+    [`${group}/status`]: 'x',
+    'azure.workload.identity/other': 'x',
+    [`${group}/organizations`]: longest,
+    [`${group}/projects`]: `${longest}x`,
+    [`${group}/containers`]: '\u0001'.repeat(MAX_ANNOTATION_LENGTH + 1),
+  });
+  const { cache } = await startReflector(t, server, api);
+  const {
+    [`${group}/organizations`]: organizations,
+    [`${group}/projects`]: projects,
+    [`${group}/containers`]: containers,
+    ...rest
+  } = cache.get('apps', 'builder') ?? {};
+  t.equal(organizations, longest, 'what may be read is whole');
+  t.equal(projects, OVERLONG_VALUE);
+  t.equal(containers, OVERLONG_VALUE, 'however it is written in JSON');
+  t.same(Object.keys(rest).filter((name) => !(name in IDENTITY)).length, 8, 'of unknown ones a few names');
+  t.match(rest, IDENTITY);
+  t.ok(Object.values(rest).every((value) => value.length < 40));
+  const accounts = createServiceAccounts({ api, cache, clock, onLiveRead: () => undefined, budgetMs: PATIENT_MS });
+  t.same(await accounts.readLive('apps', 'builder'), accounts.findCached('apps', 'builder'), 'a live read is the same');
+});
+
+void t.test('what does not fit is not kept, and is read live', async (t) => {
+  const { server, api } = await startApi(t);
+  const large = { ...IDENTITY, 'ado-git.workload.identity/organizations': 'x'.repeat(10_000) };
+  server.put('apps', 'builder', IDENTITY);
+  for (let index = 0; index < 8; index += 1) server.put('greedy', `account-${index}`, large);
+  server.put('other', 'builder', IDENTITY);
+  const limits = { total: 50_000, perNamespace: 25_000 };
+  const { cache, syncs } = await startReflector(t, server, api, { limits });
+  t.equal(syncs(), 1);
+  t.same(cache.get('other', 'builder'), IDENTITY, 'one namespace does not push out the others');
+  t.equal(cache.size, 4);
+  const accounts = createServiceAccounts({ api, cache, clock, onLiveRead: () => undefined, budgetMs: PATIENT_MS });
+  t.equal(accounts.findCached('greedy', 'account-7'), undefined);
+  t.same(await accounts.readLive('greedy', 'account-7'), { state: 'found', annotations: large });
+
+  server.put('greedy', 'account-0', { ...large, 'ado-git.workload.identity/projects': 'y'.repeat(10_000) });
+  await waitUntil('what no longer fits is forgotten', () => cache.get('greedy', 'account-0') === undefined);
+  server.put('greedy', 'account-7', large);
+  await waitUntil('its place is free for another', () => cache.get('greedy', 'account-7') !== undefined);
+  for (const name of ['account-1', 'account-7']) server.remove('greedy', name);
+  await waitUntil('both are gone', () => cache.size === 2);
+  for (const namespace of ['a', 'b', 'c', 'd', 'e', 'f']) server.put(namespace, 'builder', large);
+  server.put('last', 'builder', IDENTITY);
+  await waitUntil('the last', () => cache.get('last', 'builder') !== undefined);
+  t.equal(cache.size, 7, 'all namespaces together are limited too');
 });
 
 void t.test('a watch that breaks continues where it was', async (t) => {
@@ -117,7 +208,7 @@ void t.test('a watch that breaks continues where it was', async (t) => {
 void t.test('a connection on which nothing comes is given up', async (t) => {
   const { server, api } = await startApi(t);
   server.put('apps', 'builder', IDENTITY);
-  const { cache, restarts } = await startReflector(t, server, api, 200);
+  const { cache, restarts } = await startReflector(t, server, api, { idleMs: 200 });
   server.stallWatches();
   server.put('apps', 'second', IDENTITY);
   await waitUntil('the second account', () => cache.size === 2);

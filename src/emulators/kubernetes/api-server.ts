@@ -13,7 +13,12 @@ import { WEBHOOK_ENTRY, WEBHOOK_NAME } from '../../names.js';
 import { listenPlain, listenWithTls } from '../network/loopback-server.js';
 import { type ApiRequest, readCount, readRequest, type RequestKind } from './api-requests.js';
 import { createEventStore, type EventStore } from './event-store.js';
-import { type AccountStore, type Annotations, createAccountStore } from './service-account-store.js';
+import {
+  type AccountExtras,
+  type AccountStore,
+  type Annotations,
+  createAccountStore,
+} from './service-account-store.js';
 import { StatusError, writeStatus } from './status-error.js';
 import { createWatchers, type Watchers } from './watchers.js';
 
@@ -27,7 +32,7 @@ export interface ApiServerOptions {
 export interface ApiServerEmulator {
   readonly port: number;
   /** Creates or replaces a service account; watchers get the change. */
-  readonly put: (namespace: string, name: string, annotations?: Annotations) => void;
+  readonly put: (namespace: string, name: string, annotations?: Annotations, extras?: AccountExtras) => void;
   readonly remove: (namespace: string, name: string) => void;
   /** Sets the caBundle (PEM) of the webhook's configuration, which does not exist before. */
   readonly setCaBundle: (caBundle: string) => void;

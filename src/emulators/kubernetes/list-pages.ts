@@ -5,7 +5,7 @@ import { StatusError } from './status-error.js';
 /** The objects of one moment. */
 export interface Snapshot {
   readonly version: number;
-  readonly objects: readonly { readonly metadata: object }[];
+  readonly objects: readonly { readonly kind: string; readonly apiVersion: string; readonly metadata: object }[];
 }
 
 export function createListPages() {
@@ -26,12 +26,12 @@ export function createListPages() {
       const end = limit === 0 ? objects.length : start + limit;
       const remainingItemCount = objects.length - end;
       const next = id === '' ? randomUUID() : id;
+      // Each page may be asked for again, the last one too, until the history is compacted.
       if (remainingItemCount > 0) snapshots.set(next, snapshot);
-      else snapshots.delete(id);
       const rest = remainingItemCount > 0 ? { continue: `${next} ${end}`, remainingItemCount } : {};
       const metadata = { resourceVersion: String(version), ...rest };
       // As in a real list, items have no kind.
-      const items = objects.slice(start, end).map((object) => ({ metadata: object.metadata }));
+      const items = objects.slice(start, end).map(({ kind: _kind, apiVersion: _version, ...item }) => item);
       return { kind: 'ServiceAccountList', apiVersion: 'v1', metadata, items };
     },
     clear: (): void => snapshots.clear(),

@@ -5,6 +5,13 @@ import { StatusError } from './status-error.js';
 
 export type Annotations = Readonly<Record<string, string>>;
 
+/** What else a service account holds. */
+export interface AccountExtras {
+  /** Further members of `metadata`, such as `labels` and `managedFields`. */
+  readonly metadata?: object;
+  readonly secrets?: readonly object[];
+}
+
 interface Account {
   readonly kind: 'ServiceAccount';
   readonly apiVersion: 'v1';
@@ -15,6 +22,7 @@ interface Account {
     readonly resourceVersion: string;
     readonly annotations?: Annotations;
   };
+  readonly secrets?: readonly object[];
 }
 
 /** An event of a watch. */
@@ -44,12 +52,12 @@ export function createAccountStore(onChange: (change: Change) => void) {
 
   return {
     /** Creates or replaces a service account. */
-    put: (namespace: string, name: string, annotations?: Annotations): void => {
+    put: (namespace: string, name: string, annotations?: Annotations, extras: AccountExtras = {}): void => {
       const earlier = accounts.get(`${namespace}/${name}`);
       const uid = earlier?.metadata.uid ?? randomUUID();
       const own = { name, namespace, uid, resourceVersion: String(history.advance()) };
-      const metadata = annotations === undefined ? own : { ...own, annotations };
-      const account: Account = { kind: 'ServiceAccount', apiVersion: 'v1', metadata };
+      const metadata = { ...own, ...(annotations !== undefined && { annotations }), ...extras.metadata };
+      const account: Account = { kind: 'ServiceAccount', apiVersion: 'v1', ...extras, metadata };
       accounts.set(`${namespace}/${name}`, account);
       record(earlier === undefined ? 'ADDED' : 'MODIFIED', account);
     },
