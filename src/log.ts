@@ -20,9 +20,20 @@ const TOKEN_SHAPE = /eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*|[A-Za-z0-9_~+/-]{120,}=*/g;
 const SECRET_VALUE =
   /\b(client_assertion|access_token|password|authorization|bearer|basic)(["']?\s*[=:]\s*["']?|\s+)(?!\[cut\])[^\s"'&,]{8,}/gi;
 
+/** A longer text is cut: names from outside may have any length. */
+const MAX_TEXT_LENGTH = 4000;
+/** Characters that JSON does not escape, and that change what a terminal shows. */
+const INVISIBLE = /\p{C}|[\u2028\u2029]/gu;
+
 /** The text, with `[cut]` in place of whatever looks like a token or credential. */
 export function redact(text: string): string {
   return text.replace(TOKEN_SHAPE, '[cut]').replace(SECRET_VALUE, '$1$2[cut]');
+}
+
+/** It is cut at a blank, so that no part of a token is left that does not look like one. */
+function writeText(text: string): string {
+  const isLong = text.length > MAX_TEXT_LENGTH;
+  return redact(isLong ? `${text.slice(0, text.lastIndexOf(' ', MAX_TEXT_LENGTH) + 1)}[cut]` : text);
 }
 
 /**
@@ -34,13 +45,11 @@ export function createLogger(level: LogLevel, write: (line: string) => void, now
   const log = (at: LogLevel, message: string, fields?: LogFields): void => {
     if (LOG_LEVELS.indexOf(at) > threshold) return;
     const record = { time: formatTime(now()), level: at, message, ...fields };
-    const line = JSON.stringify(record, (_key, value: unknown) => (typeof value === 'string' ? redact(value) : value));
-    write(`${line}\n`);
+    const line = JSON.stringify(record, (_key, value: unknown) =>
+      typeof value === 'string' ? writeText(value) : value,
+    );
+    write(`${line.replace(INVISIBLE, '\ufffd')}\n`);
   };
-  return {
-    error: (message, fields) => log('error', message, fields),
-    warn: (message, fields) => log('warn', message, fields),
-    info: (message, fields) => log('info', message, fields),
-    debug: (message, fields) => log('debug', message, fields),
-  };
+  const methods = LOG_LEVELS.map((at) => [at, (message: string, fields?: LogFields) => log(at, message, fields)]);
+  return Object.fromEntries(methods) as Logger;
 }
