@@ -40,6 +40,8 @@ const TIMEOUT_MS = 5000;
 /** Limit of the message of a `v1` Event. */
 const MAX_MESSAGE_BYTES = 1024;
 const ALREADY_EXISTS = 409;
+/** Kubernetes' limit of a name; a kind, version or uid that is longer is no true one either. */
+const MAX_NAME_LENGTH = 253;
 
 /**
  * @returns a function that queues the Event of an outcome and returns at once. Events are sent one after the other; a
@@ -78,7 +80,7 @@ export function createEventRecorder({ api, log, now, count }: EventRecorderOptio
       count('dropped');
       return;
     }
-    const key = `${owner.uid} ${outcome.reason}`;
+    const key = createHash('sha256').update(`${owner.uid} ${outcome.reason}`).digest('base64');
     if (!recent.add(key)) return;
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/events`;
     queue.push({ key, path, event: writeEvent(owner, namespace, outcome, now()) });
@@ -149,7 +151,7 @@ function findController(pod: unknown): OwnerReference | undefined {
   if (!Array.isArray(owners)) return undefined;
   const controller = (owners as (Partial<OwnerReference> | null)[]).find((owner) => owner?.controller === true);
   const isWhole = [controller?.apiVersion, controller?.kind, controller?.name, controller?.uid].every(
-    (part) => typeof part === 'string',
+    (part) => typeof part === 'string' && part.length <= MAX_NAME_LENGTH,
   );
   return isWhole ? (controller as OwnerReference) : undefined;
 }

@@ -408,6 +408,8 @@ void t.test('Events', async (t) => {
     [null],
     [{ controller: true }],
     [{ ...owner, controller: false }],
+    [{ ...owner, uid: 'u'.repeat(2_000_000) }],
+    [{ ...owner, name: 'n'.repeat(254) }],
   ]) {
     record(refused('admit'), requestFor(createPod({}, { ownerReferences })));
   }
