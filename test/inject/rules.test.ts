@@ -58,7 +58,10 @@ const STATUS = { 'ado-git.workload.identity/status': '{}' };
 const REASONS: Readonly<
   Record<Exclude<Reason, 'namespace-not-enabled' | 'namespace-excluded'>, readonly [Case, RegExp]>
 > = {
-  'not-labelled': [{ labels: { [USE_LABEL]: 'yes' } }, /has no label azure\.workload\.identity\/use: "true"/],
+  'not-labelled': [
+    { labels: { [USE_LABEL]: 'yes' } },
+    /has the label azure\.workload\.identity\/use: "yes"; write azure\.workload\.identity\/use: "true"/,
+  ],
   disabled: [{ annotations: { [INJECT]: 'disabled' } }, /inject is disabled/],
   'mirror-pod': [{ annotations: { 'kubernetes.io/config.mirror': 'x' } }, /mirror of a static pod/],
   'malformed-pod': [{ container: { env: 'A=1' } }, /^pod shop\/web-\*: spec\.containers\[0\]\.env is not a list$/],
@@ -103,7 +106,7 @@ const REASONS: Readonly<
   'settings-too-large': [
     {
       annotations: {
-        [ANNOTATION.projects]: Array.from({ length: 300 }, (_, i) => `contoso/${'Ü'.repeat(50)}${i}`).join(','),
+        [ANNOTATION.projects]: Array.from({ length: 200 }, (_, i) => `contoso/${'Ü'.repeat(50)}${i}`).join(','),
       },
     },
     /would take more than 204800 bytes of annotations/,
