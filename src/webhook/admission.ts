@@ -20,6 +20,7 @@ import {
   writeReview,
 } from './admission-review.js';
 import type { ServiceAccounts } from './service-account-lookup.js';
+import type { NextTurn } from './turns.js';
 
 export interface AdmissionOptions {
   readonly serviceAccounts: ServiceAccounts;
@@ -37,23 +38,12 @@ export interface AdmissionAnswer {
   readonly reason: Reason | '';
 }
 
-export type Admit = (bytes: Buffer) => Promise<AdmissionAnswer>;
+/** The work is done before it returns; what has to wait for a live read is done in a turn of its own. */
+export type Admit = (bytes: Buffer, next: NextTurn) => Promise<AdmissionAnswer>;
 
 /** Creates the function that answers reviews. It never rejects: a defect of this program is answered with status 500. */
 export function createAdmission({ serviceAccounts, defaults, log, report }: AdmissionOptions): Admit {
-  const decide = async ({ pod, namespace }: AdmissionRequest): Promise<Outcome> => {
-    const candidate = examinePod(pod, namespace);
-    if (candidate.kind !== 'candidate') return candidate;
-    const complete = (lookup: ServiceAccountLookup): Outcome => completeInjection(candidate, lookup, defaults);
-    const cached = serviceAccounts.findCached(namespace, candidate.serviceAccountName);
-    const outcome = cached === undefined ? undefined : complete(cached);
-    // The watch may be behind a user who has just annotated the service account.
-    if (outcome !== undefined && !lacksIdentity(outcome)) return outcome;
-    return complete(await serviceAccounts.readLive(namespace, candidate.serviceAccountName));
-  };
-
-  const answerPod = async (request: AdmissionRequest): Promise<AdmissionAnswer> => {
-    const outcome = await decide(request);
+  const answerOutcome = (request: AdmissionRequest, outcome: Outcome): AdmissionAnswer => {
     const result = nameResult(outcome);
     logOutcome(log, outcome, result, request);
     if (!request.dryRun) report(outcome, request);
@@ -61,12 +51,25 @@ export function createAdmission({ serviceAccounts, defaults, log, report }: Admi
     return { status: 200, body, result, reason: outcome.kind === 'injected' ? '' : outcome.reason };
   };
 
-  return async (bytes) => {
+  const answerPod = async (request: AdmissionRequest, next: NextTurn): Promise<AdmissionAnswer> => {
+    const { pod, namespace } = request;
+    const candidate = examinePod(pod, namespace);
+    if (candidate.kind !== 'candidate') return answerOutcome(request, candidate);
+    const complete = (lookup: ServiceAccountLookup): Outcome => completeInjection(candidate, lookup, defaults);
+    const cached = serviceAccounts.findCached(namespace, candidate.serviceAccountName);
+    const outcome = cached === undefined ? undefined : complete(cached);
+    // The watch may be behind a user who has just annotated the service account.
+    if (outcome !== undefined && !lacksIdentity(outcome)) return answerOutcome(request, outcome);
+    const lookup = await serviceAccounts.readLive(namespace, candidate.serviceAccountName);
+    return await next(() => answerOutcome(request, complete(lookup)));
+  };
+
+  return async (bytes, next) => {
     try {
       const decoded = decodeReview(bytes);
       switch (decoded.kind) {
         case 'pod':
-          return await answerPod(decoded.request);
+          return await answerPod(decoded.request, next);
         case 'not-a-pod-creation':
         case 'incomplete': {
           const result = decoded.kind === 'incomplete' ? 'refused' : decoded.kind;

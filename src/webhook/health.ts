@@ -1,7 +1,12 @@
 /** The plain-HTTP server for the kubelet and Prometheus: `/healthz`, `/readyz`, `/metrics`. */
 import { createServer, type Server } from 'node:http';
 import type { Registry } from 'prom-client';
+import { SECOND_MS } from '../time.js';
+import { limitConnections } from './connections.js';
 import type { Readiness } from './readiness.js';
+
+/** A plain connection costs about 20 KiB. */
+const LIMITS = { connections: 128, stallMs: 10 * SECOND_MS };
 
 /** It does not listen yet. `/readyz` answers 503 with the conditions that are not fulfilled. */
 export function createHealthServer(readiness: Readiness, registry: Registry): Server {
@@ -20,7 +25,10 @@ export function createHealthServer(readiness: Readiness, registry: Registry): Se
         return text(404, 'not found; this port serves /healthz, /readyz and /metrics');
     }
   };
-  return createServer({ requestTimeout: 10_000, headersTimeout: 10_000 }, (request, response) => {
+  const server = createServer({ requestTimeout: 10_000, headersTimeout: 10_000, connectionsCheckingInterval: 5000 });
+  const connections = limitConnections(server, LIMITS);
+  return server.on('request', (request, response) => {
+    if (!connections.begin(request, response)) return;
     request.resume();
     const [path = ''] = (request.url ?? '').split('?');
     void answer(path).then(({ status, type, body }) => {

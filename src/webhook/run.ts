@@ -15,13 +15,13 @@ import { createEventRecorder } from './events.js';
 import { createHealthServer } from './health.js';
 import { closeServer, listen } from './listen.js';
 import { createMetrics } from './metrics.js';
-import { createLimiter } from './overload.js';
 import { type Condition, createReadiness, type Readiness } from './readiness.js';
 import { reflectServiceAccounts } from './reflector.js';
 import { type App, createApp } from './server.js';
 import { createServiceAccountCache } from './service-account-cache.js';
 import { createServiceAccounts } from './service-account-lookup.js';
 import { followCertificate, openCertificates } from './tls.js';
+import { createTurns } from './turns.js';
 
 /** What the webhook gets from its process. */
 export interface WebhookProcess {
@@ -59,12 +59,12 @@ async function serve({ writeLog, connect, stop }: WebhookProcess, config: Webhoo
   const api = createKubernetesApi(connection);
   try {
     const cache = createServiceAccountCache();
-    const limiter = createLimiter();
+    const turns = createTurns(clock);
     const readiness = createReadiness(listConditions(config), () => log.info('the webhook is ready'));
     const metrics = createMetrics({
       now,
       countServiceAccounts: () => cache.size,
-      countInFlight: () => limiter.count,
+      countInFlight: () => turns.count,
       isReady: () => readiness.missing().length === 0,
     });
     const certificates = await openCertificates({ tls: config.tls, api, log, metrics, now, sleep });
@@ -72,7 +72,7 @@ async function serve({ writeLog, connect, stop }: WebhookProcess, config: Webhoo
     const serviceAccounts = createServiceAccounts({ api, cache, clock, onLiveRead: metrics.countLiveRead });
     const report = createEventRecorder({ api, log, now, count: metrics.countEvent });
     const admit = createAdmission({ serviceAccounts, defaults: config.defaults, log, report });
-    const app = createApp({ admit, log, metrics, clock, limiter }, certificates.current());
+    const app = createApp({ admit, log, metrics, clock, turns }, certificates.current());
     followCertificate({ certificates, app, metrics, log, now });
     const synced = (): void => {
       metrics.reflector.synced();

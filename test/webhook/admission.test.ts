@@ -12,11 +12,11 @@ import { type Admit, createAdmission } from '../../src/webhook/admission.js';
 import { type AdmissionRequest, encodeOutcome, writeWarning } from '../../src/webhook/admission-review.js';
 import { closeServer, listen } from '../../src/webhook/listen.js';
 import { createMetrics } from '../../src/webhook/metrics.js';
-import { createLimiter, type Limits } from '../../src/webhook/overload.js';
-import { createApp } from '../../src/webhook/server.js';
+import { createApp, type WaitingLimits } from '../../src/webhook/server.js';
 import type { ServiceAccounts } from '../../src/webhook/service-account-lookup.js';
+import { createTurns, type Limits } from '../../src/webhook/turns.js';
 import { createPod, createReview, readResponse } from '../support/admission-review.js';
-import { waitForEvent, waitUntil, withDeadline } from '../support/wait.js';
+import { waitForEvent, waitUntil } from '../support/wait.js';
 import {
   type Answer,
   CLIENT_ID,
@@ -41,11 +41,11 @@ interface Setup {
   readonly lookup?: ServiceAccountLookup | (() => Promise<ServiceAccountLookup>);
   readonly admit?: Admit;
   readonly limits?: Partial<Limits>;
-  readonly bodyTimeoutMs?: number;
+  readonly waiting?: Partial<WaitingLimits>;
 }
 
 /** A server on a port of its own. */
-async function startServer(test: Test, { cached, lookup, admit, limits, bodyTimeoutMs }: Setup = {}) {
+async function startServer(test: Test, { cached, lookup, admit, limits, waiting = {} }: Setup = {}) {
   let output = '';
   const log = createLogger(
     'debug',
@@ -70,15 +70,16 @@ async function startServer(test: Test, { cached, lookup, admit, limits, bodyTime
   };
   const report = (...seen: [Outcome, AdmissionRequest]): void => void reports.push(seen);
   const defaults = { ...STANDARD_DEFAULTS, image: 'registry.example/ado-git-identity:1' };
-  const limiter = createLimiter(limits);
+  const clock = () => milliseconds(performance.now());
+  const turns = createTurns(clock, limits);
   const app = createApp(
     {
       admit: admit ?? createAdmission({ serviceAccounts, defaults, log, report }),
       log,
       metrics,
-      clock: () => milliseconds(performance.now()),
-      limiter,
-      ...(bodyTimeoutMs !== undefined && { bodyTimeoutMs }),
+      clock,
+      turns,
+      waiting,
     },
     pki.server,
   );
@@ -100,7 +101,7 @@ async function startServer(test: Test, { cached, lookup, admit, limits, bodyTime
     return readResponse(text);
   };
   return {
-    app: { ...app, inFlight: () => limiter.count },
+    app: { ...app, inFlight: () => turns.count },
     port,
     send,
     review,
@@ -342,26 +343,6 @@ void t.test('large pods, which block the event loop, take turns', async (t) => {
   t.strictSame([...new Set(burst.map(({ status }) => status))], [200], 'a burst is served');
 });
 
-void t.test('a request whose body does not come takes a place, and gives it back in time', async (t) => {
-  const sendWithoutBody = (port: number) => {
-    const headers = { 'content-type': 'application/json', 'content-length': '1000' };
-    const ca = pki.authority.certificatePem;
-    const sent = httpsRequest({ host: '127.0.0.1', port, path: '/mutate', method: 'POST', headers, ca, agent: false });
-    t.teardown(() => sent.destroy());
-    sent.on('error', () => undefined).flushHeaders();
-    return new Promise((resolve) => sent.once('close', resolve));
-  };
-  const limits = { admissions: 1 };
-  const patient = await startServer(t, { limits, bodyTimeoutMs: FOREVER_MS });
-  void sendWithoutBody(patient.port);
-  await waitUntil('it has the only place', () => patient.app.inFlight() === 1);
-  t.equal((await patient.send(SMALL)).status, 503);
-
-  const impatient = await startServer(t, { limits, bodyTimeoutMs: 100 });
-  await withDeadline('the request without a body is given up', sendWithoutBody(impatient.port));
-  await waitUntil('its place is free', async () => (await impatient.send(SMALL)).status === 200);
-});
-
 void t.test('the duration is from the head of the request to the end of the answer', async (t) => {
   const { port, app, metrics } = await startServer(t);
   const body = JSON.stringify(createReview(createPod()));
@@ -370,7 +351,7 @@ void t.test('the duration is from the head of the request to the end of the answ
   const startMs = performance.now();
   const slow = httpsRequest({ host: '127.0.0.1', port, path: '/mutate', method: 'POST', headers, ca, agent: false });
   slow.write(body.slice(0, 10));
-  await waitUntil('the request is in flight', () => app.inFlight() === 1);
+  await waitForEvent('the request', app.server, 'request');
   const seenMs = performance.now();
   await new Promise((resolve) => setTimeout(resolve, 300));
   const delayMs = performance.now() - seenMs;

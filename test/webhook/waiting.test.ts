@@ -1,0 +1,162 @@
+/** Strangers that make the server wait, over real TLS: what they hold is bounded, and pods are admitted meanwhile. */
+import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
+import t, { type Test } from 'tap';
+import { createLogger } from '../../src/log.js';
+import { epochMs, milliseconds } from '../../src/time.js';
+import type { Admit } from '../../src/webhook/admission.js';
+import { closeServer, listen } from '../../src/webhook/listen.js';
+import { createApp, type WaitingLimits } from '../../src/webhook/server.js';
+import { createTurns } from '../../src/webhook/turns.js';
+import { waitForEvent, waitUntil } from '../support/wait.js';
+import { createPki, request } from '../support/webhook-fixture.js';
+
+const pki = await createPki();
+const ca = pki.authority.certificatePem;
+const HEAD = 'POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n';
+
+async function startServer(test: Test, waiting: Partial<WaitingLimits>, body = '{}') {
+  const clock = () => milliseconds(performance.now());
+  const admit: Admit = () => Promise.resolve({ status: 200, body, result: 'injected', reason: '' });
+  const log = createLogger(
+    'error',
+    () => undefined,
+    () => epochMs(0),
+  );
+  const metrics = { countAdmission: () => undefined, observeDuration: () => undefined };
+  const app = createApp({ admit, log, metrics, clock, turns: createTurns(clock), waiting }, pki.server);
+  await app.fastify.ready();
+  const port = await listen(app.server, 0, 'PORT');
+  test.teardown(() => closeServer(app.server, 0));
+  const headers = { 'content-type': 'application/json' };
+  return {
+    port,
+    countConnections: () =>
+      new Promise<number>((resolve) => app.server.getConnections((_error, count) => resolve(count))),
+    send: (bytes: number) =>
+      request(`https://127.0.0.1:${port}/mutate`, {
+        method: 'POST',
+        headers,
+        ca,
+        agent: false,
+        body: 'x'.repeat(bytes),
+      }),
+    open: (options: ConnectionOptions = {}) => {
+      const socket = connectTls({ port, host: '127.0.0.1', ca, ...options });
+      socket.on('error', () => undefined);
+      test.teardown(() => socket.destroy());
+      return socket;
+    },
+  };
+}
+
+/** What strangers send; undefined: not even a TLS handshake. */
+const FLOODS: Readonly<Record<string, string | undefined>> = {
+  'no handshake': undefined,
+  silence: '',
+  'half a head': 'POST /mutate HTT',
+  'an announced body': `${HEAD}Content-Length: 524288\r\n\r\n`,
+  'half a body': `${HEAD}Content-Length: 524288\r\n\r\n${'x'.repeat(100_000)}`,
+  'a body without a length': `${HEAD}Transfer-Encoding: chunked\r\n\r\n5\r\nxxxxx`,
+};
+
+for (const [name, text] of Object.entries(FLOODS)) {
+  void t.test(`pods are admitted while strangers renew connections with ${name}`, async (t) => {
+    const { port, open, send, countConnections } = await startServer(t, {
+      connections: 128,
+      heldBytes: 2 * 1024 * 1024,
+    });
+    let isOver = false;
+    let closed = 0;
+    const attack = (): void => {
+      if (isOver) return;
+      const socket: Socket = text === undefined ? connectTcp(port, '127.0.0.1') : open();
+      socket
+        .on('error', () => undefined)
+        .on('close', () => {
+          closed += 1;
+          setTimeout(attack, 20);
+        });
+      t.teardown(() => socket.destroy());
+      if (text) socket.write(text);
+    };
+    t.teardown(() => (isOver = true));
+    for (let count = 0; count < 160; count += 1) attack();
+    await waitUntil('connections are closed to make room', () => closed > 20);
+    for (const bytes of [5, 600, 5, 600, 5, 600]) t.equal((await send(bytes * 1024)).status, 200, `${bytes} KiB`);
+    t.ok((await countConnections()) < 400, 'connections are bounded');
+    isOver = true;
+  });
+}
+
+void t.test('a body that is announced as too large is refused at once, and the connection is closed', async (t) => {
+  const { open } = await startServer(t, {});
+  const socket = open();
+  socket.write(`${HEAD}Content-Length: 99999999999\r\n\r\n`);
+  const [answer] = (await waitForEvent('the answer', socket, 'data')) as [Buffer];
+  t.match(answer.toString(), /^HTTP\/1\.1 413 [\s\S]*connection: close/i);
+  await waitForEvent('the end', socket, 'close');
+});
+
+void t.test('one that was answered stays; the oldest that never asked goes', async (t) => {
+  const { open } = await startServer(t, { connections: 8 });
+  const ask = async (socket: Socket): Promise<void> => {
+    socket.write(`${HEAD}Content-Length: 2\r\n\r\n{}`);
+    await waitForEvent('the answer', socket, 'data');
+  };
+  const kept = open();
+  await ask(kept);
+  const silent: Socket[] = [];
+  for (let count = 0; count < 8; count += 1) {
+    const socket = open().resume();
+    silent.push(socket);
+    await waitForEvent('the handshake', socket, 'secureConnect');
+  }
+  await waitUntil('the oldest is closed', () => silent[0]?.destroyed === true);
+  t.strictSame(silent.map(({ destroyed }) => destroyed).slice(1), Array(7).fill(false));
+  await ask(kept);
+  for (const socket of silent.slice(1)) await ask(socket);
+  const late = open();
+  await ask(late);
+  await waitUntil('now the longest idle is', () => kept.destroyed);
+  t.notOk(late.destroyed);
+});
+
+void t.test('half a head is closed in time, also on a kept connection, and so is who takes no answer', async (t) => {
+  const { open, countConnections } = await startServer(t, { stallMs: 100 }, 'x'.repeat(16 * 1024 * 1024));
+  for (const text of ['POST /mutate HTT', `GET / HTTP/1.1\r\nHost: x\r\n\r\n`]) {
+    const socket = open();
+    socket.write(text);
+    if (text.startsWith('GET')) {
+      await waitForEvent('the answer', socket, 'data');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      socket.write('POST /mut');
+    }
+    await waitForEvent('the end', socket.resume(), 'close');
+  }
+  const deaf = open();
+  deaf.pause().write(`${HEAD}Content-Length: 2\r\n\r\n{}`);
+  await waitUntil('its connection is open', async () => (await countConnections()) === 1);
+  await waitUntil('its connection is closed', async () => (await countConnections()) === 0);
+});
+
+void t.test('a request before the answer to the last one closes the connection', async (t) => {
+  const { open } = await startServer(t, {});
+  const socket = open().resume();
+  socket.write(`${HEAD}Content-Length: 2\r\n\r\n{}`.repeat(3));
+  await waitForEvent('the end', socket, 'close');
+});
+
+void t.test('TLS 1.2 with forward secrecy and authenticated encryption only', async (t) => {
+  const { open } = await startServer(t, {});
+  const tls12 = { maxVersion: 'TLSv1.2' } as const;
+  for (const ciphers of ['ECDHE-ECDSA-AES128-GCM-SHA256', 'ECDHE-ECDSA-CHACHA20-POLY1305']) {
+    const socket = open({ ...tls12, ciphers });
+    await waitForEvent('the handshake', socket, 'secureConnect');
+    t.equal(socket.getCipher().name, ciphers);
+  }
+  for (const ciphers of ['ECDHE-ECDSA-AES128-SHA256', 'ECDHE-ECDSA-AES128-SHA', 'AES128-GCM-SHA256', 'AES128-SHA']) {
+    const refused = waitForEvent('an end', open({ ...tls12, ciphers }), 'secureConnect');
+    await t.rejects(refused, /handshake failure/i, ciphers);
+  }
+});
