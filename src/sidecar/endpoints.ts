@@ -1,8 +1,9 @@
 /** What the sidecar answers over HTTP. No endpoint returns a token; ids are shown to loopback clients only. */
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { isIP } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { describeError, ProductError } from '../errors.js';
+import { findOldestOfHeaviest } from '../eviction.js';
 import { ANNOTATION, NO_PORT, SIDECAR_ENV, STATE_FILE } from '../names.js';
 import type { SidecarConfig } from './config.js';
 import { formatMetrics } from './metrics.js';
@@ -14,8 +15,18 @@ interface Reply {
   readonly type?: string;
 }
 
+/** A connection costs memory, of which the sidecar has little. */
+const MAX_CONNECTIONS = 128;
+
 /** The server of probes, metrics and status; not listening yet. Its limits are tight because connections cost memory. */
 export function createEndpoints(manager: TokenManager): Server {
+  /** From the oldest to the newest. Each closes after one answer, so the oldest is one that does not ask. */
+  const open = new Set<Socket>();
+  const makeRoom = (): void => {
+    if (open.size <= MAX_CONNECTIONS) return;
+    const victim = findOldestOfHeaviest(open, (socket) => socket.remoteAddress);
+    if (victim !== undefined && open.delete(victim)) victim.destroy();
+  };
   const server = createServer(
     {
       maxHeaderSize: 4096,
@@ -29,8 +40,15 @@ export function createEndpoints(manager: TokenManager): Server {
       send(request, response, answer(request, manager));
     },
   );
-  server.maxConnections = 64;
   server.timeout = 10_000;
+  // More requests in one packet would be answered all at once.
+  server.maxRequestsPerSocket = 1;
+  server.on('connection', (socket) => {
+    open.add(socket);
+    socket.on('close', () => open.delete(socket));
+    // What clients have already sent is read first, in between.
+    setImmediate(() => setImmediate(makeRoom));
+  });
   return server;
 }
 
