@@ -206,6 +206,20 @@ export const TRUSTS = ['git', 'go', 'node', 'python', 'java', 'openssl', 'system
 
 /** Where node and the sidecar's program are in the image. */
 export const IMAGE = { node: '/nodejs/bin/node', sidecar: '/app/sidecar.cjs' } as const;
+/** Folders of the image and of the kernel that decide what the sidecar's process is. */
+export const IMAGE_DIRECTORIES = [
+  '/app',
+  '/bin',
+  '/dev',
+  '/etc',
+  '/lib',
+  '/lib64',
+  '/nodejs',
+  '/proc',
+  '/sbin',
+  '/sys',
+  '/usr',
+] as const;
 
 /** Namespaces that are never served, whatever the chart's values are. */
 export const SYSTEM_NAMESPACES = ['kube-system', 'kube-node-lease'] as const;

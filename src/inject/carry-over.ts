@@ -1,14 +1,24 @@
 /**
- * The sidecar on a later pass. Ours to restore are its command, its restart policy, our variables and our mounts. All else
- * is carried over as others left it: image mirrors, AlwaysPullImages, LimitRange, OpenShift's SCC, the vertical autoscaler and
+ * The sidecar on a later pass. Ours to restore are its command, its restart policy, our variables and our mounts; and nothing
+ * of others may decide what its process loads (docs/decisions/0019-what-the-sidecar-loads.md). All else is carried over as others left it: image mirrors, AlwaysPullImages, LimitRange, OpenShift's SCC, the vertical autoscaler and
  * meshes have the last word there, since nobody corrects after us. PURE.
  */
 import type { Container, EnvVar, VolumeMount } from '../kubernetes/types.js';
-import { IMAGE, SIDECAR_ENV } from '../names.js';
+import {
+  API_TOKEN_DIRECTORY,
+  EXTRA_CA_DIRECTORY,
+  IMAGE,
+  IMAGE_DIRECTORIES,
+  OUR_VOLUMES,
+  SIDECAR_ENV,
+  STATE_DIRECTORY,
+  TOKEN_DIRECTORY,
+  VOLUME,
+} from '../names.js';
 import { isObject } from '../values/json.js';
 import { isSameMount, restoreItems } from './drift.js';
 import type { SidecarContainer, SidecarProbe } from './sidecar.js';
-import { normalizePath } from './taken-paths.js';
+import { isAtOrBelow, normalizePath } from './taken-paths.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -21,6 +31,7 @@ export function carryOver(existing: Container, wanted: SidecarContainer): Contai
     restartPolicy: wanted.restartPolicy,
     env: restoreEnv(existing.env ?? [], wanted.env ?? []),
     volumeMounts: restoreMounts(existing.volumeMounts ?? [], wanted.volumeMounts ?? []),
+    volumeDevices: undefined,
     livenessProbe: followProbe('healthz', existing, before['livenessProbe'], wanted.livenessProbe),
     startupProbe: followStartupProbe(existing, before['startupProbe'], wanted.startupProbe),
   };
@@ -44,12 +55,14 @@ function isSameTexts(existing: unknown, wanted: readonly string[] | undefined): 
  * during an upgrade its replicas differ, and what one has written stays.
  */
 const OPTIONAL_VARIABLES = new Set<string>([SIDECAR_ENV.organizations, SIDECAR_ENV.identities]);
+/** Variables with which the dynamic linker, node or OpenSSL loads more code or another configuration. */
+const LOADING_VARIABLE = /^(?:LD|NODE|OPENSSL)_/;
 
 function restoreEnv(existing: readonly EnvVar[], wanted: readonly EnvVar[]): readonly EnvVar[] {
   return restoreItems(existing, wanted, {
     isOurs: (item, one) => item.name === one.name,
     isSame: (item, one) => item.value === one.value && (item.valueFrom ?? undefined) === undefined,
-    isStale: ({ name }) => OPTIONAL_VARIABLES.has(name),
+    isStale: ({ name }) => OPTIONAL_VARIABLES.has(name) || LOADING_VARIABLE.test(name),
   });
 }
 
@@ -58,8 +71,26 @@ function restoreMounts(existing: readonly VolumeMount[], wanted: readonly Volume
   return restoreItems(existing, wanted, {
     isOurs: (item, one) => item.name === one.name || normalizePath(item.mountPath) === normalizePath(one.mountPath),
     isSame: isSameMount,
-    isStale: () => false,
+    isStale: (mount) => !isExtraCa(mount) && (OUR_VOLUMES.has(mount.name) || isInTheWay(mount.mountPath)),
   });
+}
+
+/** Another replica may name the ConfigMap although this one does not. */
+function isExtraCa(mount: VolumeMount): boolean {
+  return isSameMount(mount, { name: VOLUME.extraCa, mountPath: EXTRA_CA_DIRECTORY, readOnly: true });
+}
+
+const KEPT_CLEAR = [...IMAGE_DIRECTORIES, STATE_DIRECTORY, TOKEN_DIRECTORY, API_TOKEN_DIRECTORY];
+
+/**
+ * Whether a mount of others would hide what the sidecar runs from, or change what it reads. Nobody writes a path with dots
+ * for a good reason, and where a link is in it, only the runtime knows what it means.
+ */
+function isInTheWay(mountPath: string): boolean {
+  const path = normalizePath(mountPath);
+  return (
+    mountPath.split('/').includes('..') || KEPT_CLEAR.some((one) => isAtOrBelow(path, one) || isAtOrBelow(one, path))
+  );
 }
 
 /** The value of a variable of the existing sidecar, which says what the earlier pass was set to. */

@@ -21,9 +21,21 @@ export function findTakenName(pod: CheckedPod, containers: readonly ContainerRef
     const mount = container.volumeMounts?.find(({ name }) => OUR_VOLUMES.has(name));
     if (mount !== undefined) return refuseName(`${place()} mounts the volume ${mount.name}`);
   }
+  const ephemeral = findEphemeralMount(pod);
+  if (ephemeral !== undefined) return refuseName(ephemeral);
   if (earlierPass) return undefined;
   const volume = pod.spec.volumes?.find(({ name }) => OUR_VOLUMES.has(name));
   return volume === undefined ? undefined : refuseName(`spec.volumes holds ${volume.name}`);
+}
+
+/** An ephemeral container that mounts a volume of ours: none is ever configured, so the mount is nobody's but the user's. */
+function findEphemeralMount({ spec }: CheckedPod): string | undefined {
+  for (const [index, { name, volumeMounts }] of (spec.ephemeralContainers ?? []).entries()) {
+    const mount = volumeMounts?.find((one) => OUR_VOLUMES.has(one.name));
+    if (mount === undefined) continue;
+    return `spec.ephemeralContainers[${index}] ${truncate(name)} mounts the volume ${mount.name}`;
+  }
+  return undefined;
 }
 
 /** A container that declares the sidecar's port. */

@@ -35,7 +35,9 @@ export function isSameMount(existing: VolumeMount, wanted: VolumeMount): boolean
     existing.mountPath === wanted.mountPath &&
     (existing.readOnly ?? false) === (wanted.readOnly ?? false) &&
     (existing.subPath ?? '') === (wanted.subPath ?? '') &&
-    (existing.subPathExpr ?? '') === ''
+    (existing.subPathExpr ?? '') === '' &&
+    // With propagation, what others mount below one of our folders would appear in it elsewhere.
+    (existing.mountPropagation ?? 'None') === 'None'
   );
 }
 

@@ -165,7 +165,7 @@ function listWarnings(candidate: Candidate, { settings, warnings }: Resolved, pl
     subject: { container },
     message: `${source.description}: container ${truncate(container)}: ${clause}`,
   });
-  const all = [...warnings, ...warnOfUnknownContainers(candidate, settings)];
+  const all = [...warnings, ...warnOfUnknownContainers(candidate, settings), ...warnOfSharedProcesses(candidate)];
   const proxy = findDelayingProxy(pod, settings);
   if (proxy !== undefined) {
     const clause = 'there is no network before it runs, so startup wait acts as proceed';
@@ -176,6 +176,14 @@ function listWarnings(candidate: Candidate, { settings, warnings }: Resolved, pl
     for (const { code, clause } of plan.warnings) all.push(warnOfContainer(name, code, clause));
   }
   return all.slice(0, MAX_WARNINGS);
+}
+
+/** The image keeps the sidecar's `/proc` from processes of its own user. A capability for it is beyond the image. */
+function warnOfSharedProcesses({ pod, source }: Candidate): Warning[] {
+  const field = (['shareProcessNamespace', 'hostPID'] as const).find((one) => pod.spec[one] === true);
+  if (field === undefined) return [];
+  const message = `${source.description}: spec.${field} shows the sidecar to other processes: those with the capability SYS_PTRACE can read its service account token in /proc; don't add SYS_PTRACE or privileged, or remove ${field}`;
+  return [{ code: 'processes-shared', subject: 'pod', message }];
 }
 
 function warnOfUnknownContainers({ source, containers: all }: Candidate, settings: Settings): Warning[] {

@@ -50,6 +50,7 @@ export const WARNING_CODES = [
   'system-channel-left-alone',
   'system-file-hidden',
   'startup-proceeds',
+  'processes-shared',
 ] as const;
 export type WarningCode = (typeof WARNING_CODES)[number];
 

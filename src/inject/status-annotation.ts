@@ -5,7 +5,7 @@ import { readClientId, readTenantId } from '../values/entra-ids.js';
 import { isObject } from '../values/json.js';
 import type { Reader } from '../values/readers.js';
 import { VERSION } from '../version.js';
-import type { Empty } from './patch.js';
+import { type Empty, joinPointer } from './patch.js';
 import type { CheckedPod } from './pod-shape.js';
 
 export interface Status {
@@ -35,10 +35,41 @@ export function isPassOfThisVersion(pod: CheckedPod): boolean {
   return readStatus(pod)['version'] === VERSION;
 }
 
-/** What was empty before the earlier pass; nothing where there is no status, or one that can't be read. */
+/**
+ * What was empty before the earlier pass. Anyone may have written the status: only the lists and maps that injection edits are
+ * looked up, and only what is empty is taken, so that it can never put anything into the pod.
+ */
 export function readFormerlyEmpty(pod: CheckedPod): Readonly<Record<string, Empty>> {
-  const empty = readStatus(pod)['empty'];
-  return isObject(empty) ? (empty as Readonly<Record<string, Empty>>) : {};
+  const claimed = readStatus(pod)['empty'];
+  if (!isObject(claimed)) return {};
+  const lists = listEditedLists(pod);
+  return Object.fromEntries(
+    Object.entries(claimed).filter(
+      (entry): entry is [string, Empty] =>
+        (lists.has(entry[0]) && isEmptyList(entry[1])) || (EDITED_MAPS.has(entry[0]) && isEmptyMap(entry[1])),
+    ),
+  );
+}
+
+const EDITED_MAPS = new Set(['annotations', 'labels'].map((field) => joinPointer('metadata', field)));
+
+/** JSON pointers, with the names of containers for their indexes. */
+function listEditedLists({ spec }: CheckedPod): ReadonlySet<string> {
+  const ofPod = ['volumes', 'imagePullSecrets', 'initContainers'].map((field) => joinPointer('spec', field));
+  const ofContainers = (['initContainers', 'containers'] as const).flatMap((list) =>
+    (spec[list] ?? []).flatMap(({ name }) =>
+      ['env', 'volumeMounts'].map((field) => joinPointer('spec', list, name, field)),
+    ),
+  );
+  return new Set([...ofPod, ...ofContainers]);
+}
+
+function isEmptyList(value: unknown): boolean {
+  return value === null || (Array.isArray(value) && value.length === 0);
+}
+
+function isEmptyMap(value: unknown): boolean {
+  return value === null || (isObject(value) && Object.keys(value).length === 0);
 }
 
 /** The identity of the earlier pass, where it is well-formed. */

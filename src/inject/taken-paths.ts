@@ -15,7 +15,7 @@ import type { ContainerRef } from './containers.js';
 import type { CheckedPod } from './pod-shape.js';
 import type { PodRefusal } from './reasons.js';
 
-/** A configured container with a mount of its own at one of our paths. */
+/** A configured container with a mount or a block device of its own at one of our paths. */
 export function findTakenPath(
   configured: readonly ContainerRef[],
   gitConfig: 'auto' | readonly Channel[],
@@ -27,10 +27,13 @@ export function findTakenPath(
     const mount = container.volumeMounts?.find(
       ({ name, mountPath }) => !OUR_VOLUMES.has(name) && isOurs(normalizePath(mountPath)),
     );
-    if (mount === undefined) continue;
+    const device = container.volumeDevices?.find(({ devicePath }) => isOurs(normalizePath(devicePath)));
+    const taken = mount ?? device;
+    if (taken === undefined) continue;
+    const [kind, path] = 'mountPath' in taken ? ['volume', taken.mountPath] : ['block device', taken.devicePath];
     return {
       reason: 'path-taken',
-      clause: `container ${truncate(container.name)} mounts the volume ${truncate(mount.name)} at ${truncate(mount.mountPath)}, which is ${PRODUCT}'s path; mount it elsewhere, or leave the container out with annotation ${AZURE_ANNOTATION.skipContainers}`,
+      clause: `container ${truncate(container.name)} mounts the ${kind} ${truncate(taken.name)} at ${truncate(path)}, which is ${PRODUCT}'s path; mount it elsewhere, or leave the container out with annotation ${AZURE_ANNOTATION.skipContainers}`,
     };
   }
   return undefined;
@@ -103,7 +106,8 @@ function isReadOnlySource(source: unknown): boolean {
   return isObject(source) && source['readOnly'] === true;
 }
 
-function isAtOrBelow(path: string, parent: string): boolean {
+/** Both normalized. */
+export function isAtOrBelow(path: string, parent: string): boolean {
   return parent === '/' || path === parent || path.startsWith(`${parent}/`);
 }
 

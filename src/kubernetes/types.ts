@@ -15,6 +15,12 @@ export interface VolumeMount {
   readonly subPath?: string | null;
   readonly subPathExpr?: string | null;
   readonly readOnly?: boolean | null;
+  readonly mountPropagation?: string | null;
+}
+
+export interface VolumeDevice {
+  readonly name: string;
+  readonly devicePath: string;
 }
 
 export interface ContainerPort {
@@ -40,6 +46,7 @@ export interface Container {
   readonly env?: readonly EnvVar[] | null;
   readonly envFrom?: readonly unknown[] | null;
   readonly volumeMounts?: readonly VolumeMount[] | null;
+  readonly volumeDevices?: readonly VolumeDevice[] | null;
   readonly ports?: readonly ContainerPort[] | null;
   readonly resources?: Resources | null;
   readonly securityContext?: SecurityContext | null;
@@ -73,12 +80,15 @@ export interface Affinity {
 export interface PodSpec {
   readonly containers: readonly Container[];
   readonly initContainers?: readonly Container[] | null;
+  readonly ephemeralContainers?: readonly Container[] | null;
   readonly volumes?: readonly Volume[] | null;
   readonly imagePullSecrets?: readonly { readonly name?: string | null }[] | null;
   readonly serviceAccountName?: string | null;
   readonly securityContext?: SecurityContext | null;
   readonly resources?: Resources | null;
   readonly hostNetwork?: boolean | null;
+  readonly hostPID?: boolean | null;
+  readonly shareProcessNamespace?: boolean | null;
   readonly os?: { readonly name?: string | null } | null;
   readonly nodeSelector?: Readonly<Record<string, string>> | null;
   readonly affinity?: Affinity | null;

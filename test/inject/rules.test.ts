@@ -154,6 +154,17 @@ void t.test('every reason is reached, and answered by its rule', (t) => {
   t.end();
 });
 
+void t.test('a pod that shares processes with the sidecar is warned', (t) => {
+  for (const field of ['shareProcessNamespace', 'hostPID']) {
+    const outcome = inject({ spec: { [field]: true } });
+    t.match(outcome.kind === 'injected' && outcome.warnings, [
+      { code: 'processes-shared', subject: 'pod', message: new RegExp(`web-\\*: spec\\.${field} .*SYS_PTRACE.*/proc`) },
+    ]);
+    t.match(inject({ spec: { [field]: false } }), { kind: 'injected', warnings: [] });
+  }
+  t.end();
+});
+
 void t.test('after an earlier pass a refusal denies', (t) => {
   const outcome = inject({ annotations: STATUS, serviceAccount: { state: 'missing' } });
   t.match(outcome, { kind: 'refused', reason: 'no-service-account', answer: 'deny' });
@@ -528,6 +539,12 @@ void t.test('a mount that keeps our folders from being created is refused, other
   for (const mountPath of ['/run/ado-git', '/var/run//ado-git/', '/var/x/../run/ado-git/y', '/etc/./ado-git']) {
     t.match(inject(mounting({ secret: {} }, { mountPath })), { reason: 'path-taken' }, mountPath);
   }
+  const device = (devicePath: string): Case => ({ container: { volumeDevices: [{ name: 'v', devicePath }] } });
+  t.match(inject(device('/var/run/./ado-git//x')), {
+    reason: 'path-taken',
+    message: /app mounts the block device v at \/var\/run\/\.\/ado-git\/\/x, which is/,
+  });
+  t.match(inject(device('/dev/xvda')), { kind: 'injected' });
   t.end();
 });
 

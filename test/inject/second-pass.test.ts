@@ -139,6 +139,12 @@ const damages: Readonly<Record<string, Change>> = {
     list(findSidecar(pod), 'volumeMounts').splice(2, 1, { name: 'kube-api-access-x', mountPath: API_TOKEN }),
   'sources of volumes': (pod) =>
     pod.spec.volumes?.forEach((one) => one.name.startsWith('ado-git') && (one['emptyDir'] = {})),
+  'propagation of mounts': (pod) =>
+    listAll(pod).forEach((one) =>
+      list(one, 'volumeMounts')
+        .filter(({ name }) => name.startsWith('ado-git'))
+        .forEach((item) => (item['mountPropagation'] = 'HostToContainer')),
+    ),
   'volumes twice': (pod) => pod.spec.volumes?.push(...structuredClone(pod.spec.volumes)),
   'mounts twice': (pod) =>
     listAll(pod).forEach((one) => {
