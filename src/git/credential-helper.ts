@@ -16,16 +16,24 @@ ${PRINT_CREDENTIAL}${WAIT_FOR_TOKEN}`;
 }
 
 /** Leaves what git asks for in `protocol`, `host` and `path`. */
-const READ_QUESTION = `# Written by ado-git-identity when the pod was created: gives git the pod's token for Azure DevOps.
+const READ_QUESTION = `{ set +vx; } >/dev/null 2>&1 # bash takes a trace from SHELLOPTS: it would write the token to stderr.
+# Written by ado-git-identity when the pod was created: gives git the pod's token for Azure DevOps.
 # git's credential protocol on stdin and stdout; messages for people on stderr.
 [ "$1" = get ] || exit 0
 LC_ALL=C
 directory=${STATE_DIRECTORY}
-carriage_return=$(printf '\\r')
+carriage_return=$(printf '\\r' 2>/dev/null || print '\\r')
+
+# Prints one line. Where printf is a program of its own, as for mksh, others could read the token among its arguments.
+say() { echo "$1"; }
+case $(command -v printf) in
+  printf) say() { printf '%s\\n' "$1"; } ;;
+  *) [ "$(command -v print)" != print ] || say() { print -r -- "$1"; } ;;
+esac
 
 refuse() {
-  printf '${PRODUCT}: %s\\n' "$1" >&2
-  printf 'quit=1\\n'
+  say "${PRODUCT}: $1" >&2
+  say quit=1
   exit 0
 }
 
@@ -70,7 +78,7 @@ esac
 
 const PRINT_CREDENTIAL = `# Prints the credential, if it is whole: the sidecar replaces the file by a rename and removes it when the token expires.
 print_credential() {
-  [ -n "$file" ] && [ -r "$directory/$file" ] || return 0
+  [ -n "$file" ] && [ -f "$directory/$file" ] && [ -r "$directory/$file" ] || return 0
   username= password= expiry=
   while IFS= read -r line || [ -n "$line" ]; do
     case $line in
@@ -80,7 +88,9 @@ print_credential() {
     esac
   done <"$directory/$file"
   [ -n "$username" ] && [ -n "$password" ] && [ -n "$expiry" ] || return 0
-  printf 'username=%s\\npassword=%s\\npassword_expiry_utc=%s\\n' "$username" "$password" "$expiry"
+  say "username=$username"
+  say "password=$password"
+  say "password_expiry_utc=$expiry"
   exit 0
 }
 
@@ -91,7 +101,7 @@ const WAIT_FOR_TOKEN = `# In tenths of a second. The sidecar keeps the clock; th
 waited=0 told=
 while :; do
   state= file= message=
-  if [ -r "$directory/${STATE_FILE.helper}" ]; then
+  if [ -f "$directory/${STATE_FILE.helper}" ] && [ -r "$directory/${STATE_FILE.helper}" ]; then
     while IFS= read -r line || [ -n "$line" ]; do
       case $line in
         state=*) state=\${line#state=} ;;
@@ -109,7 +119,7 @@ while :; do
   fi
   if [ "$waited" -ge 50 ] && [ -z "$told" ]; then
     told=yes
-    printf '${PRODUCT}: waiting for the first token%s\\n' "\${message:+: $message}" >&2
+    say "${PRODUCT}: waiting for the first token\${message:+: $message}" >&2
   fi
   if sleep 0.2 2>/dev/null; then
     waited=$((waited + 2))

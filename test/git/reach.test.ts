@@ -107,6 +107,7 @@ const SHELLS: readonly (readonly [string, readonly string[]])[] = [
   ['bash', ['bash']],
   ['bash', ['bash', '--posix']],
   ['busybox', ['busybox', 'sh']],
+  ['mksh', ['mksh']],
 ];
 
 void t.test('the helper under several shells, with an environment and without', async (t) => {

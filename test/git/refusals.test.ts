@@ -1,4 +1,5 @@
 /** What must not happen: a token for another host, text that is run as a command, a prompt, a token in the user's home. */
+import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import type { RunningPod } from '../../src/emulators/index.js';
@@ -11,6 +12,7 @@ import {
   gitOk,
   NEWCOMER,
   PAYMENTS,
+  skipWithout,
   startGitFixture,
   STRANGER,
 } from '../support/git-fixture.js';
@@ -185,6 +187,63 @@ const PAYLOADS = (mark: string): string[] => [
   `%s%n`,
   `-n`,
 ];
+
+void t.test('a trace that the environment asks for shows no token', async (t) => {
+  const environments = [
+    ['SHELLOPTS=xtrace'],
+    ['SHELLOPTS=braceexpand:verbose:xtrace', 'PS4=+$password '],
+    ['SHELLOPTS=xtrace', 'BASH_XTRACEFD=2'],
+    ['SHELLOPTS=xtrace', 'BASH_XTRACEFD=1'],
+    ['SHELLOPTS=errexit:nounset:noglob:noclobber:xtrace', 'POSIXLY_CORRECT=1'],
+  ];
+  for (const variables of environments) {
+    const { stdout, stderr } = await askHelper(pod, formatQuestion(GOOD), ['env', ...variables, 'bash']);
+    const [, password = 'none'] = /^password=(.*)$/m.exec(stdout) ?? [];
+    t.match(stdout, /^username=ado-git-identity\npassword=\S{100,}\npassword_expiry_utc=\d+\n$/, variables.join(' '));
+    t.notOk(stderr.includes(password), variables.join(' '));
+  }
+});
+
+void t.test('no program gets the token as an argument', { skip: skipWithout('mksh') }, async (t) => {
+  // mksh has no printf of its own, and dash has one.
+  for (const shell of ['mksh', 'dash']) {
+    const calls = pod.locate(`/data/printf-${shell}`);
+    const script = pod.locate('/data/printf');
+    writeFileSync(script, `#!/bin/sh\necho "$@" >>'${calls}'\nprintf "$@"\n`);
+    chmodSync(script, 0o755);
+    const search = `PATH=${pod.locate('/data')}:${process.env['PATH'] ?? ''}`;
+    const { stdout } = await askHelper(pod, formatQuestion(GOOD), ['env', search, shell]);
+    const [, password = 'none'] = /^password=(.*)$/m.exec(stdout) ?? [];
+    t.match(password, /^\S{100,}$/);
+    t.notMatch(existsSync(calls) ? readFileSync(calls, 'utf8') : '', password, shell);
+    t.equal(existsSync(calls), shell === 'mksh', 'the test sees a program that is called');
+  }
+});
+
+void t.test('the helper opens no pipe that lies where a file should', async (t) => {
+  const broken = await startPod();
+  await gitOk(t, broken, ['ls-remote', PAYMENTS]);
+  await broken.stop();
+  // The helper counts its sleeps: with one that does not wait, its 60 seconds are over at once.
+  const script = broken.locate('/data/sleep');
+  writeFileSync(script, '#!/bin/sh\n');
+  chmodSync(script, 0o755);
+  const search = `PATH=${broken.locate('/data')}:${process.env['PATH'] ?? ''}`;
+  const directory = broken.locate('/var/run/ado-git');
+  for (const name of readdirSync(directory).filter((one) => /^(?:state|credential-.*)$/.test(one))) {
+    const path = `${directory}/${name}`;
+    const text = readFileSync(path);
+    rmSync(path);
+    t.equal(spawnSync('mkfifo', [path]).status, 0);
+    const { stdout } = await withDeadline(
+      'the helper ends',
+      askHelper(broken, formatQuestion(GOOD), ['env', search, 'sh']),
+    );
+    t.equal(stdout, 'quit=1\n', name);
+    rmSync(path);
+    writeFileSync(path, text);
+  }
+});
 
 void t.test('no text of a URL is run as a command', async (t) => {
   const mark = pod.locate('/data/mark');
