@@ -1,10 +1,11 @@
 /** Entra's answer, parsed once. Bodies can be empty, HTML, plain text or wrong; only what was checked leaves this file. PURE. */
-import { redact } from '../log.js';
 import type { EpochMs } from '../time.js';
+import { GUID } from '../values/entra-ids.js';
 import { isObject } from '../values/json.js';
 import { asksForRereading, classify } from './aadsts.js';
 import { type AnswerClass, CHECK_THE_WAY, createLocalFailure, type Failure, toOneLine } from './failure.js';
 import type { ExchangeContext } from './identity.js';
+import { throttled, transient } from './meanings.js';
 
 /** What came over the wire, not yet parsed. */
 export interface RawAnswer {
@@ -28,7 +29,10 @@ type Body = Readonly<Record<string, unknown>>;
 /** A token that claims to live longer is not believed. Entra's live a day at most. */
 const MAX_LIFE_SECONDS = 30 * 86_400;
 const MAX_DETAIL_LENGTH = 400;
-const MAX_ID_LENGTH = 64;
+/** What Entra's descriptions consist of: AADSTS numbers, numbers and plain words. No piece of a token in any encoding is long and has this form. */
+const WORD = /^["'(]?(AADSTS\d{4,9}|\d{1,9}|[A-Za-z][a-z]{1,19}(['_-][a-z]{1,9}){0,2}|[A-Z]{2,4}|[aAI])["')]?[.,:;?]?$/;
+/** Names, ids and addresses in one description; a text with more is not Entra's. */
+const MAX_OTHER_WORDS = 4;
 /** The `error` of a temporary fault (RFC 6749 section 4.1.2.1). */
 const UNAVAILABLE = 'temporarily_unavailable';
 
@@ -73,10 +77,11 @@ function parseToken(body: Body | undefined, { authority }: ExchangeContext): Ans
   return { kind: 'token', accessToken, expiresInSeconds, refreshInSeconds: readPositive(refreshIn) };
 }
 
-/** What a refusal's body says, without anything that looks like a token. */
+/** What a refusal's body says. The request may be echoed in it, in any form: only what has an allowed form is taken. */
 interface Refusal {
+  /** Never shown. */
   readonly error: string | undefined;
-  /** First line of the description. */
+  /** First line of the description, else of the error, with `[cut]` for what is no plain word. */
   readonly detail: string | undefined;
   readonly traceId: string | undefined;
   readonly correlationId: string | undefined;
@@ -85,12 +90,13 @@ interface Refusal {
 }
 
 function readRefusal(body: Body = {}): Refusal {
-  const description = redactText(body['error_description']);
+  const error = pickText(body['error'], /./);
+  const description = pickText(body['error_description'], /./);
   return {
-    error: redactText(body['error']),
-    detail: shorten(description?.split(/\r?\n/, 1)[0], MAX_DETAIL_LENGTH),
-    traceId: shorten(redactText(body['trace_id']), MAX_ID_LENGTH),
-    correlationId: shorten(redactText(body['correlation_id']), MAX_ID_LENGTH),
+    error,
+    detail: cutOtherWords(description ?? error ?? ''),
+    traceId: pickText(body['trace_id'], GUID),
+    correlationId: pickText(body['correlation_id'], GUID),
     aadstsNumbers: listAadstsNumbers(body['error_codes'], description),
   };
 }
@@ -106,7 +112,7 @@ function judgeRefusal(status: number, refusal: Refusal, context: ExchangeContext
   return {
     class: known?.class ?? classifyStatus(status, error),
     code,
-    message: toOneLine(isNamed ? `${sentence} (${code})` : sentence),
+    message: toOneLine(`${sentence} (${code})`),
     aadsts,
     detail,
     traceId,
@@ -130,13 +136,9 @@ function classifyStatus(status: number, error: string | undefined): AnswerClass 
 }
 
 function describeUnknown(status: number, { error, detail }: Refusal, context: ExchangeContext): string {
-  const { authority, clientId, tenantId } = context;
-  if (status === 429) return `Entra at ${authority} throttles the requests (429). The sidecar asks again later.`;
-  if (isTransient(status) || error === UNAVAILABLE) {
-    return `Entra at ${authority} has a temporary fault (${status}). The sidecar asks again soon.`;
-  }
-  const words = toOneLine(detail ?? error ?? '', MAX_DETAIL_LENGTH);
-  return `Entra refuses a token for client ${clientId} of tenant ${tenantId} (${status}): ${words}`;
+  if (status === 429) return throttled.describe(context);
+  if (isTransient(status) || error === UNAVAILABLE) return transient.describe(context);
+  return `Entra refuses a token for client ${context.clientId} of tenant ${context.tenantId}: ${detail ?? ''}`;
 }
 
 /** An answer that does not have the form of Entra's. */
@@ -165,13 +167,14 @@ function parseJsonObject(text: string): Body | undefined {
   }
 }
 
-/** A proxy may echo the request: whatever looks like a token is redacted. */
-function redactText(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? redact(value) : undefined;
+function pickText(value: unknown, form: RegExp): string | undefined {
+  return typeof value === 'string' && form.test(value) ? value : undefined;
 }
 
-function shorten(text: string | undefined, maxLength: number): string | undefined {
-  return text === undefined ? undefined : toOneLine(text, maxLength);
+function cutOtherWords(description: string): string | undefined {
+  const [line = ''] = description.slice(0, MAX_DETAIL_LENGTH).split(/[\r\n]/, 1);
+  const words = line.split(' ').map((word) => (WORD.test(word) ? word : '[cut]'));
+  return words.filter((word) => word === '[cut]').length > MAX_OTHER_WORDS ? undefined : words.join(' ');
 }
 
 /** A whole number of at least 1. Entra gives numbers; some authorities give them as text. */

@@ -4,7 +4,7 @@ import t from 'tap';
 import { classify, listNumbers } from '../../src/entra/aadsts.js';
 import { parseAnswer } from '../../src/entra/answer.js';
 import { type Failure, type FailureClass, mayResolveByWaiting, toOneLine } from '../../src/entra/failure.js';
-import { CONTEXT, fail, NOW, refusal } from '../support/entra-fixture.js';
+import { CONTEXT, fail, IDS, NOW, refusal } from '../support/entra-fixture.js';
 
 /** Number, class, whether waiting may resolve it, and words that its sentence must contain. */
 type Case = [number, FailureClass, boolean, ...string[]];
@@ -126,7 +126,7 @@ void t.test('each row of the AADSTS table', (t) => {
   for (const [number, kind, resolves, ...words] of TABLE) {
     for (const status of [400, 401, 403, 503]) {
       const failure = fail(refusal(number, status), status);
-      t.match(failure, { class: kind, aadsts: number, code: `AADSTS${number}`, traceId: 'tr', correlationId: 'co' });
+      t.match(failure, { class: kind, aadsts: number, code: `AADSTS${number}`, ...IDS });
       t.equal(failure.detail, `AADSTS${number}: Words of Entra.`);
       t.equal(mayResolveByWaiting(failure), resolves, `${number}: waiting`);
       for (const word of words) t.ok(failure.message.includes(word), `${number} says ${word}: ${failure.message}`);
@@ -172,6 +172,60 @@ void t.test('answers that are not a refusal of the table', (t) => {
       `an assertion that comes back in ${key} goes no further`,
     );
   }
+  t.end();
+});
+
+/** Ways in which a request may come back. */
+const ECHOES: readonly ((text: string) => string)[] = [
+  (text) => text,
+  (text) => text.toLowerCase(),
+  (text) => text.toUpperCase(),
+  (text) => text.split('').reverse().join(''),
+  (text) => Buffer.from(text).toString('base64'),
+  (text) => Buffer.from(text).toString('hex'),
+  (text) => text.replace(/./g, (letter) => `%${letter.charCodeAt(0).toString(16)}`),
+  (text) => text.replace(/./g, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`),
+  (text) => text.replace(/./g, (letter) => `&#${letter.charCodeAt(0)};`),
+  (text) => text.replaceAll('.', '. '),
+  (text) => `(${text})`,
+];
+const SEPARATORS = ['', ' ', '\n', '\r\n', '\t', ', ', '\u200b', '" "', '\\n'];
+const PLAIN = 'AADSTS1234567: No matching record found for the assertion ';
+
+void t.test('no piece of an assertion that comes back goes further, in whatever form', (t) => {
+  const part = fc.uint8Array({ minLength: 48, maxLength: 96 }).map((bytes) => Buffer.from(bytes).toString('base64url'));
+  const echo = fc.record({
+    assertion: fc.tuple(part, part, part).map((parts) => `eyJ${parts.join('.')}`),
+    form: fc.constantFrom(...ECHOES),
+    separator: fc.constantFrom(...SEPARATORS),
+    length: fc.integer({ min: 1, max: 60 }),
+    before: fc.constantFrom('', PLAIN, `${PLAIN}client_assertion=`),
+    field: fc.constantFrom('error', 'error_description', 'trace_id', 'correlation_id'),
+  });
+  const squeeze = (text: string): string => text.replace(/\[cut\]|[^A-Za-z0-9]/g, '');
+  fc.assert(
+    fc.property(echo, ({ assertion, form, separator, length, before, field }) => {
+      const text = form(assertion).replace(new RegExp(`.{${length}}`, 'gs'), `$&${separator}`);
+      const body = JSON.stringify({ error: 'x', [field]: before + text });
+      const shown = squeeze(JSON.stringify(fail(body, 400)));
+      const secret = squeeze(text);
+      for (let at = 0; at + 12 <= secret.length; at++) {
+        const piece = secret.slice(at, at + 12);
+        if (shown.includes(piece)) return false;
+      }
+      return true;
+    }),
+    { numRuns: 1000 },
+  );
+  const { detail } = fail(
+    JSON.stringify({
+      error: 'x',
+      error_description: `AADSTS1234567: The request's scope (or ID) isn't valid, try 30 times. ${'x'.repeat(20)}9 is cut.\r\nMore`,
+    }),
+  );
+  t.equal(detail, "AADSTS1234567: The request's scope (or ID) isn't valid, try 30 times. [cut] is cut.");
+  t.equal(fail('{"error":"invalid_client"}').detail, 'invalid_client');
+  t.match(fail('{"error":"invalid_client"}', 400).message, /: invalid_client \(http-400\)$/);
   t.end();
 });
 

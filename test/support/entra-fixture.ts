@@ -18,14 +18,20 @@ export const CONTEXT: ExchangeContext = {
   },
 };
 
+/** Of every refusal. */
+export const IDS = {
+  traceId: '0a1b2c3d-0000-4000-8000-0123456789ab',
+  correlationId: '0a1b2c3d-0000-4000-8000-cdef01234567',
+};
+
 /** The body of a refusal. */
 export function refusal(aadsts: number, status = 401, error = 'invalid_client'): string {
   return JSON.stringify({
     error,
-    error_description: `AADSTS${aadsts}: Words of Entra.\r\nTrace ID: tr\r\nCorrelation ID: co`,
+    error_description: `AADSTS${aadsts}: Words of Entra.\r\nTrace ID: ${IDS.traceId}\r\nCorrelation ID: ${IDS.correlationId}`,
     error_codes: [aadsts],
-    trace_id: 'tr',
-    correlation_id: 'co',
+    trace_id: IDS.traceId,
+    correlation_id: IDS.correlationId,
     status,
   });
 }
