@@ -9,7 +9,7 @@ export const GROUP = 'ado-git.workload.identity';
 /** Label of pods that ask for an identity; shared with the Azure workload identity webhook. */
 export const USE_LABEL = 'azure.workload.identity/use';
 /** Label of injected pods, for selectors and dashboards. */
-export const INJECTED_LABEL = 'ado-git.workload.identity/injected';
+export const INJECTED_LABEL = `${GROUP}/injected`;
 /** As a label of a namespace, `enabled` opts it in. As an annotation of a pod, `enabled` or `disabled` decides for that pod. */
 export const INJECT = `${GROUP}/inject`;
 /** Annotation that the kubelet sets on the mirror of a static pod. */
@@ -43,16 +43,16 @@ export const ANNOTATION = {
   logLevel: `${GROUP}/log-level`,
 } as const;
 
-/** Annotations of the group that injection writes. Names that are not put together are left out of the sidecar's bundle. */
+/** Annotations of the group that injection writes. */
 export const WRITTEN_ANNOTATION = {
   /** JSON; marks a pod that an earlier pass of ours has injected. */
-  status: 'ado-git.workload.identity/status',
+  status: `${GROUP}/status`,
   /** git's configuration, which the downward API mounts into the containers. */
-  gitconfig: 'ado-git.workload.identity/gitconfig',
+  gitconfig: `${GROUP}/gitconfig`,
   /** The credential helper, a shell script. */
-  helper: 'ado-git.workload.identity/helper',
+  helper: `${GROUP}/helper`,
   /** A configuration that includes the system's and ours, for the `system` channel. */
-  gitconfigSystem: 'ado-git.workload.identity/gitconfig-system',
+  gitconfigSystem: `${GROUP}/gitconfig-system`,
 } as const;
 
 /** Name of the injected native sidecar. */
@@ -231,8 +231,8 @@ export function webhookHost(namespace: string): string {
   return `${WEBHOOK_NAME}.${namespace}.svc`;
 }
 /** Name of the only webhook in that configuration. */
-export const WEBHOOK_ENTRY = 'inject.ado-git.workload.identity';
+export const WEBHOOK_ENTRY = `inject.${GROUP}`;
 /** Annotation on the webhook's Secret: `leaf` or `ca` starts a rotation, and is removed when that is done. */
-export const ROTATE_ANNOTATION = 'ado-git.workload.identity/rotate';
+export const ROTATE_ANNOTATION = `${GROUP}/rotate`;
 /** Where the webhook's certificates come from. */
 export const TLS_MODES = ['managed', 'files'] as const;

@@ -1,8 +1,21 @@
 /**
  * The state directory. Each file is written under a temporary name beside it and renamed, so that readers see the old file
- * or the new one, even when the sidecar is killed in between.
+ * or the new one, even when the sidecar is killed in between. Whatever others put under our names (a pipe, a link, a
+ * directory) is never opened or followed, and is replaced.
  */
-import { chmodSync, closeSync, openSync, readdirSync, readSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { CREDENTIAL_USERNAME, credentialFileName } from '../names.js';
 import type { EpochSeconds } from '../time.js';
 
@@ -32,26 +45,41 @@ export function openStateDirectory(path: string): StateDirectory {
     path,
     write(name, text) {
       const temporary = at(TEMPORARY_PREFIX + name);
-      rmSync(temporary, { force: true });
+      removeAny(temporary);
       try {
         // `wx` never writes through a link that was put there.
-        writeFileSync(temporary, text, { flag: 'wx' });
-        chmodSync(temporary, 0o644);
+        writeNew(temporary, text);
+        // A rename replaces anything but a directory.
+        if (lstatSync(at(name), { throwIfNoEntry: false })?.isDirectory()) removeAny(at(name));
         renameSync(temporary, at(name));
       } catch (error) {
-        rmSync(temporary, { force: true });
+        removeAny(temporary);
         throw error;
       }
     },
-    remove: (name) => rmSync(at(name), { force: true }),
-    readCredential: (name) => parseCredential(readText(at(name)) ?? ''),
+    remove: (name) => removeAny(at(name)),
+    readCredential: (name) => parseCredential(readOwnText(at(name)) ?? ''),
     clean(keep) {
       for (const name of readdirSync(path)) {
         const isOfAnother = name.startsWith(CREDENTIAL_PREFIX) && name !== keep;
-        if (isOfAnother || name.startsWith(TEMPORARY_PREFIX)) rmSync(at(name), { force: true });
+        if (isOfAnother || name.startsWith(TEMPORARY_PREFIX)) removeAny(at(name));
       }
     },
   };
+}
+
+function removeAny(path: string): void {
+  rmSync(path, { force: true, recursive: true });
+}
+
+function writeNew(path: string, text: string): void {
+  const file = openSync(path, 'wx');
+  try {
+    fchmodSync(file, 0o644);
+    writeFileSync(file, text);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** git's credential protocol, as the helper prints it. */
@@ -68,26 +96,31 @@ function parseCredential(text: string): Credential | undefined {
 /** Longer than any token or credential. */
 const MAX_TEXT_BYTES = 128 * 1024;
 
-/** The file's text, or `undefined` where it is missing. Other errors are thrown; of a longer file the beginning is read. */
-export function readText(path: string, maxBytes = MAX_TEXT_BYTES): string | undefined {
+const { O_NOFOLLOW, O_NONBLOCK } = constants;
+
+/** Only a file of ours: nothing is followed or waited for, and what is no such file counts as missing. */
+function readOwnText(path: string): string | undefined {
+  const entry = lstatSync(path, { throwIfNoEntry: false });
+  return entry?.isFile() ? readText(path, MAX_TEXT_BYTES, O_NOFOLLOW) : undefined;
+}
+
+/**
+ * The file's text, or `undefined` where it is missing. Other errors are thrown; of a longer file the beginning is read. What
+ * can't be read at once, as a pipe, is an error.
+ */
+export function readText(path: string, maxBytes = MAX_TEXT_BYTES, flags = 0): string | undefined {
   let file: number;
   try {
-    file = openSync(path, 'r');
+    file = openSync(path, flags | O_NONBLOCK);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
   try {
-    const parts: Buffer[] = [];
-    let length = 0;
-    while (length < maxBytes) {
-      const part = Buffer.alloc(8192);
-      const count = readSync(file, part);
-      if (count === 0) break;
-      parts.push(part.subarray(0, count));
-      length += count;
-    }
-    return Buffer.concat(parts).toString('utf8');
+    const entry = fstatSync(file);
+    if (!entry.isFile()) throw new Error('it is not a file');
+    const bytes = Buffer.alloc(Math.min(entry.size, maxBytes));
+    return bytes.toString('utf8', 0, readSync(file, bytes));
   } finally {
     closeSync(file);
   }

@@ -1,5 +1,16 @@
 /** The built sidecar as a real process, against a strict Entra over TLS. */
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
@@ -391,6 +402,46 @@ void t.test('each problem that ends the sidecar is one clear line', async (t) =>
   t.match(second.errors(), /Port \d+ \(ADO_GIT_PORT\) can't be listened on: another process of the pod uses it/);
   t.match(other.read('state'), /^state=failed\nmessage=Port \d+/, 'git does not wait for it');
   t.equal(await first.kill('SIGINT'), 0);
+});
+
+void t.test('what is no file is never opened, and makes place for ours', async (t) => {
+  const make: Readonly<Record<string, (path: string, target: string) => void>> = {
+    'a pipe': (path) => t.equal(spawnSync('mkfifo', [path]).status, 0),
+    'a link to a file': (path, target) => symlinkSync(target, path),
+    'a link to nothing': (path) => symlinkSync('/nowhere/file', path),
+    'a link to itself': (path) => symlinkSync(path, path),
+    'a hard link': (path, target) => linkSync(target, path),
+    'a directory': (path) => mkdirSync(join(path, 'below'), { recursive: true }),
+  };
+  for (const [what, makeAt] of Object.entries(make)) {
+    const fixture = await createSidecarFixture(t);
+    const target = join(fixture.directory, 'target');
+    writeFileSync(target, 'of others');
+    for (const name of [CREDENTIAL_FILE, 'state', 'status.json', `.new-${CREDENTIAL_FILE}`, '.new-state']) {
+      makeAt(join(fixture.directory, name), target);
+    }
+    const sidecar = await fixture.startOnPort();
+    // Not by its files: a pipe would keep this process waiting, and Entra with it.
+    const isServed = async (): Promise<boolean> =>
+      (await ask(sidecar.port, '/readyz').catch(() => undefined))?.status === 200;
+    await waitUntil(`a token in place of ${what}`, isServed);
+    t.strictSame(fixture.list(), [CREDENTIAL_FILE, 'state', 'status.json', 'target'], what);
+    for (const name of [CREDENTIAL_FILE, 'state', 'status.json']) {
+      t.ok(lstatSync(join(fixture.directory, name)).isFile(), `${what}: ${name}`);
+    }
+    t.equal(readFileSync(target, 'utf8'), 'of others', `${what}: nothing is written through it`);
+    t.notMatch(sidecar.logs(), /"level":"error"/, what);
+    await sidecar.kill();
+  }
+});
+
+void t.test('a token file that is a pipe is reported, not waited for', async (t) => {
+  const fixture = await createSidecarFixture(t);
+  rmSync(fixture.tokenFile);
+  t.equal(spawnSync('mkfifo', [fixture.tokenFile]).status, 0);
+  await fixture.startOnPort();
+  await waitUntil('the report', () => readError(fixture)['code'] === 'assertion-unreadable');
+  t.match(readError(fixture), { message: /it is not a file/ });
 });
 
 void t.test("a directory that can't be written is reported, and tried again", async (t) => {
