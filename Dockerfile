@@ -12,7 +12,20 @@ COPY build build
 COPY src src
 RUN npm run build
 
-FROM ${RUNTIME_BASE}
+# The runtime in one layer, so that a changed mode costs no second copy of node. A process whose program can't be read is not
+# dumpable: the kernel then keeps its /proc/PID/{environ,fd,mem,root} from other processes of its own user.
+FROM ${RUNTIME_BASE} AS runtime
+FROM ${BUILD_BASE} AS rootfs
+COPY --from=runtime / /rootfs/
+RUN chown root:root /rootfs/nodejs/bin/node && chmod 0111 /rootfs/nodejs/bin/node
+
+FROM scratch
+COPY --from=rootfs /rootfs/ /
+# By SIGUSR1 a process of the same user would open node's debugger in this one.
+ENV PATH=/nodejs/bin \
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
+    NODE_OPTIONS=--disable-sigusr1
+WORKDIR /home/nonroot
 ARG RUNTIME_BASE
 ARG VERSION=0.0.0
 ARG REVISION=unknown

@@ -67,6 +67,7 @@ export async function podCases(t: Test, { api, azure }: Cluster): Promise<void> 
     { phase: 'Succeeded', output: /cloned/ },
     'Pod Security restricted, quota and limit range',
   );
+  await sharedProcesses();
   await killedSidecar();
   await quickDeletion();
   await removeNamespace(api, NAMESPACE);
@@ -75,6 +76,22 @@ export async function podCases(t: Test, { api, azure }: Cluster): Promise<void> 
   async function createPod(pod: KubernetesObject): Promise<void> {
     const { status, body } = await api.create(pod);
     t.equal(status, 201, `${pod.metadata.name ?? ''} is created: ${status === 201 ? '' : JSON.stringify(body)}`);
+  }
+
+  /** A process of the sidecar's own user, in its process namespace, finds the sidecar and reads nothing of it. */
+  async function sharedProcesses(): Promise<void> {
+    const script = `sleep 5; cd /proc; for pid in [0-9]*; do
+      tr '\\0' ' ' <$pid/cmdline 2>/dev/null | grep -q '^/nodejs/bin/node .*sidecar' || continue
+      echo "found as $(id -u)"
+      kill -USR1 $pid
+      for file in environ maps root/var/run/secrets/ado-git/token; do cat $pid/$file >/dev/null 2>&1 && echo "open $file"; done
+      sleep 1; curl -s http://127.0.0.1:9229/json/list >/dev/null && echo 'open debugger'
+    done; true`;
+    const spec = { shareProcessNamespace: true, securityContext: { runAsUser: 1000 } };
+    await createPod(buildPod(NAMESPACE, 'shared-processes', { script, spec }));
+    const { phase, output } = await waitForEnd(api, NAMESPACE, 'shared-processes');
+    t.match({ phase, output }, { phase: 'Succeeded', output: /found as 1000/ });
+    t.notMatch(output, 'open', 'nothing of the sidecar is open');
   }
 
   async function killedSidecar(): Promise<void> {
