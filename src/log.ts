@@ -26,7 +26,7 @@ const MAX_TEXT_LENGTH = 4000;
 const INVISIBLE = /\p{C}|[\u2028\u2029]/gu;
 
 /** The text, with `[cut]` in place of whatever looks like a token or credential. */
-export function redact(text: string): string {
+function redact(text: string): string {
   return text.replace(TOKEN_SHAPE, '[cut]').replace(SECRET_VALUE, '$1$2[cut]');
 }
 
