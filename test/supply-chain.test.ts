@@ -12,12 +12,18 @@ void t.test('each base image is a build argument of its own, and named in the im
   const lines = readFileSync(join(ROOT, 'Dockerfile'), 'utf8').split('\n');
   const first = lines.findIndex((line) => line.startsWith('FROM '));
   const stages = lines.filter((line) => /^\s*FROM\s/i.test(line));
-  t.strictSame(stages, ['FROM ${BUILD_BASE} AS build', 'FROM ${RUNTIME_BASE}']);
+  t.strictSame(stages, [
+    'FROM ${BUILD_BASE} AS build',
+    'FROM ${RUNTIME_BASE} AS runtime',
+    'FROM ${BUILD_BASE} AS rootfs',
+    'FROM scratch',
+  ]);
   const defaults = lines.slice(0, first).filter((line) => line.startsWith('ARG '));
-  t.equal(defaults.length, stages.length);
+  t.equal(defaults.length, 2);
   for (const line of defaults) t.match(line, /^ARG [A-Z]+_BASE=[a-z0-9./-]+:[\w.-]+(?:@sha256:[0-9a-f]{64})?$/);
   // Another stage is the only source of files from an image.
-  for (const line of lines.filter((one) => one.includes('--from='))) t.match(line, /^COPY --from=build /);
+  for (const line of lines.filter((one) => one.includes('--from=')))
+    t.match(line, /^COPY --from=(?:build|runtime|rootfs) /);
   t.ok(lines.some((line) => line.includes('org.opencontainers.image.base.name="${RUNTIME_BASE}"')));
   t.end();
 });

@@ -180,7 +180,7 @@ void t.test('a token is served until its end and vanishes then, and a new one br
   });
   t.ok(Date.now() >= expirySeconds * 1000, 'it was served until its end');
   await waitUntil('the reason', () =>
-    /^state=failed\nmessage=The token expired at .* temporary fault \(503\)/.test(fixture.read('state')),
+    /^state=failed\nmessage=The token expired at .* temporary fault.*\(http-503\)/.test(fixture.read('state')),
   );
   t.equal((await ask(sidecar.port, '/readyz')).status, 503);
   t.equal((await ask(sidecar.port, '/startz')).status, 200, 'containers that have started are not held again');
