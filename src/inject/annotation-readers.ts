@@ -7,7 +7,7 @@ import { type Channel, CHANNELS, LOG_LEVELS, MODES, STARTUPS, TRUSTS } from '../
 import { isGuid, isTenant, readClientId, readTenantId } from '../values/entra-ids.js';
 import { isObject } from '../values/json.js';
 import { readChoice, type Reader, readList, readWhole, splitItems } from '../values/readers.js';
-import { joinWords, quote, truncate } from '../values/text.js';
+import { joinWords, quote, showName } from '../values/text.js';
 import { parseQuantity } from './quantity.js';
 
 export interface SidecarResources {
@@ -95,7 +95,7 @@ function findSectionProblem(section: string, quantities: unknown): string | unde
   if (!isObject(quantities)) return `holds ${section} that are not an object; ${RESOURCES_SHAPE}`;
   for (const [resource, quantity] of Object.entries(quantities)) {
     if (!RESOURCES.some((known) => known === resource)) {
-      return `holds ${section}.${truncate(resource)}; write ${joinWords(RESOURCES, 'or')}`;
+      return `holds ${section}.${showName(resource)}; write ${joinWords(RESOURCES, 'or')}`;
     }
     const number = typeof quantity === 'string' || typeof quantity === 'number' ? parseQuantity(quantity) : undefined;
     if (number === undefined || number < 0) return `holds ${section}.${resource} that is not a quantity`;

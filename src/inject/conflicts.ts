@@ -1,7 +1,7 @@
 /** Finds what in a pod is in the way of what injection adds: names, ports and variables that are taken. PURE. */
 import { GITCONFIG_PATH, GITCONFIG_SYSTEM_PATH } from '../git/gitconfig.js';
 import { ANNOTATION, OUR_VOLUMES, PRODUCT } from '../names.js';
-import { truncate } from '../values/text.js';
+import { showName } from '../values/text.js';
 import { type ContainerRef, isSidecar } from './containers.js';
 import type { CheckedPod } from './pod-shape.js';
 import type { PodRefusal } from './reasons.js';
@@ -15,7 +15,7 @@ export function findTakenName(pod: CheckedPod, containers: readonly ContainerRef
     clause: `${clause}; rename it: the name is reserved for ${PRODUCT}`,
   });
   for (const { list, index, container } of containers) {
-    const place = (): string => `spec.${list}[${index}] ${truncate(container.name)}`;
+    const place = (): string => `spec.${list}[${index}] ${showName(container.name)}`;
     if (isSidecar(container)) return refuseName(`${place()} has the sidecar's name`);
     if (earlierPass) continue;
     const mount = container.volumeMounts?.find(({ name }) => OUR_VOLUMES.has(name));
@@ -33,7 +33,7 @@ function findEphemeralMount({ spec }: CheckedPod): string | undefined {
   for (const [index, { name, volumeMounts }] of (spec.ephemeralContainers ?? []).entries()) {
     const mount = volumeMounts?.find((one) => OUR_VOLUMES.has(one.name));
     if (mount === undefined) continue;
-    return `spec.ephemeralContainers[${index}] ${truncate(name)} mounts the volume ${mount.name}`;
+    return `spec.ephemeralContainers[${index}] ${showName(name)} mounts the volume ${mount.name}`;
   }
   return undefined;
 }
@@ -51,7 +51,7 @@ export function findTakenPort(
   if (taken === undefined) return undefined;
   return {
     reason: 'port-taken',
-    clause: `container ${truncate(taken.container.name)} has containerPort ${port}, which is the sidecar's; set annotation ${ANNOTATION.port} to another port`,
+    clause: `container ${showName(taken.container.name)} has containerPort ${port}, which is the sidecar's; set annotation ${ANNOTATION.port} to another port`,
   };
 }
 
@@ -63,7 +63,7 @@ export function findTakenVariable(pod: CheckedPod, configured: readonly Containe
     if (variable === undefined) continue;
     return {
       reason: 'path-taken',
-      clause: `container ${truncate(container.name)} sets ${truncate(variable.name)} to ${variable.value ?? ''}, which is ${PRODUCT}'s path; remove it`,
+      clause: `container ${showName(container.name)} sets ${showName(variable.name)} to ${variable.value ?? ''}, which is ${PRODUCT}'s path; remove it`,
     };
   }
   return undefined;

@@ -2,7 +2,8 @@
 import { MAX_ANNOTATIONS_BYTES, MAX_CONFIG_BYTES } from '../defaults.js';
 import type { Container, EnvVar } from '../kubernetes/types.js';
 import { ANNOTATION, AZURE_ANNOTATION } from '../names.js';
-import { joinTruncated, truncate } from '../values/text.js';
+import { quoteForShell } from '../values/shell.js';
+import { joinTruncated, showName } from '../values/text.js';
 import { type AnnotationsBytes, buildPatch, type Plans, renderGitFiles } from './build.js';
 import { type Candidate, examinePod } from './candidate.js';
 import type { ContainerRef } from './containers.js';
@@ -91,18 +92,18 @@ function resolve(
   lookup: ServiceAccountLookup,
   defaults: Defaults,
 ): Resolved | Refusal {
-  const description = `service account ${namespace}/${serviceAccountName}`;
+  const description = `service account ${showName(namespace)}/${showName(serviceAccountName)}`;
+  const target = `serviceaccount ${quoteForShell(serviceAccountName)} -n ${quoteForShell(namespace)}`;
   switch (lookup.state) {
     case 'found': {
       const serviceAccount = readSource('service-account', description, lookup.annotations);
-      const serviceAccountTarget = `serviceaccount ${serviceAccountName} -n ${namespace}`;
-      return resolveSettings({ pod: source, serviceAccount, serviceAccountTarget }, defaults);
+      return resolveSettings({ pod: source, serviceAccount, serviceAccountTarget: target }, defaults);
     }
     case 'missing':
       return {
         reason: 'no-service-account',
         subject: 'service-account',
-        message: `${description} does not exist; kubectl create serviceaccount ${serviceAccountName} -n ${namespace}`,
+        message: `${description} does not exist; kubectl create ${target}`,
       };
     case 'unavailable':
       return {
@@ -163,7 +164,7 @@ function listWarnings(candidate: Candidate, { settings, warnings }: Resolved, pl
   const warnOfContainer = (container: string, code: Warning['code'], clause: string): Warning => ({
     code,
     subject: { container },
-    message: `${source.description}: container ${truncate(container)}: ${clause}`,
+    message: `${source.description}: container ${showName(container)}: ${clause}`,
   });
   const all = [...warnings, ...warnOfUnknownContainers(candidate, settings), ...warnOfSharedProcesses(candidate)];
   const proxy = findDelayingProxy(pod, settings);

@@ -14,7 +14,7 @@ import type {
   VolumeMount,
 } from '../kubernetes/types.js';
 import { isObject } from '../values/json.js';
-import { truncate } from '../values/text.js';
+import { quote, showName } from '../values/text.js';
 
 /** Containers of each kind. etcd would store a pod of some thousands, but no node runs one of so many. */
 const MAX_CONTAINERS = 1024;
@@ -49,12 +49,12 @@ export function readValues(raw: unknown, field: 'labels' | 'annotations'): Reado
 /** `pod NAMESPACE/NAME`, as far as these are known at creation. */
 export function describePod(raw: unknown, namespace: string): string {
   const metadata = isObject(raw) && isObject(raw['metadata']) ? raw['metadata'] : {};
-  return `pod ${namespace === '' ? '' : `${namespace}/`}${nameObject(metadata)}`;
+  return `pod ${namespace === '' ? '' : `${showName(namespace)}/`}${nameObject(metadata)}`;
 }
 
 function nameObject({ name, generateName }: Readonly<Record<string, unknown>>): string {
-  if (typeof name === 'string' && name !== '') return truncate(name);
-  return typeof generateName === 'string' ? `${truncate(generateName)}*` : '(unnamed)';
+  if (typeof name === 'string' && name !== '') return showName(name);
+  return typeof generateName === 'string' ? `${showName(generateName)}*` : '(unnamed)';
 }
 
 /** What is wrong with one field. Each segment of `path` begins with its dot or bracket. */
@@ -119,7 +119,7 @@ function mapOf<T>(checkItem: Check<T>): Check<Readonly<Record<string, T>>> {
     if (!isObject(value)) return { path: '', clause: 'is not a map' };
     for (const key of Object.keys(value)) {
       const flaw = checkItem(value[key]);
-      if (flaw !== undefined) return { ...flaw, path: `["${truncate(key)}"]${flaw.path}` };
+      if (flaw !== undefined) return { ...flaw, path: `[${quote(key)}]${flaw.path}` };
     }
     return undefined;
   };

@@ -3,7 +3,7 @@ import { MAX_ANNOTATION_LENGTH } from '../defaults.js';
 import { ANNOTATION, AZURE_ANNOTATION, GROUP, MIRROR_ANNOTATION, WRITTEN_ANNOTATION } from '../names.js';
 import { isObject } from '../values/json.js';
 import { describeProblem, type Problem, type Reader } from '../values/readers.js';
-import { truncate } from '../values/text.js';
+import { showName } from '../values/text.js';
 import { READERS } from './annotation-readers.js';
 import { findTextProblem } from './pod-shape.js';
 import type { Refusal, RefusalReason, Subject, Warning } from './reasons.js';
@@ -86,7 +86,7 @@ export function findUntypedAnnotation(annotations: unknown): string | undefined 
   if (!isObject(annotations)) return undefined;
   for (const [name, value] of Object.entries(annotations)) {
     const problem = isReadFromServiceAccount(name) ? findTextProblem(value) : undefined;
-    if (problem !== undefined) return `annotation ${truncate(name)} ${problem}`;
+    if (problem !== undefined) return `annotation ${showName(name)} ${problem}`;
   }
   return undefined;
 }
@@ -164,7 +164,7 @@ export function warnOfUnknown({ subject, description, annotations }: Source): Wa
       return {
         code: 'unknown-annotation',
         subject,
-        message: `${description}: annotation ${truncate(name)} is not known${hint}`,
+        message: `${description}: annotation ${showName(name)} is not known${hint}`,
       };
     });
 }

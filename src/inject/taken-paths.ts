@@ -10,7 +10,7 @@ import {
   SYSTEM_GITCONFIG,
 } from '../names.js';
 import { isObject } from '../values/json.js';
-import { truncate } from '../values/text.js';
+import { showName } from '../values/text.js';
 import type { ContainerRef } from './containers.js';
 import type { CheckedPod } from './pod-shape.js';
 import type { PodRefusal } from './reasons.js';
@@ -33,7 +33,7 @@ export function findTakenPath(
     const [kind, path] = 'mountPath' in taken ? ['volume', taken.mountPath] : ['block device', taken.devicePath];
     return {
       reason: 'path-taken',
-      clause: `container ${truncate(container.name)} mounts the ${kind} ${truncate(taken.name)} at ${truncate(path)}, which is ${PRODUCT}'s path; mount it elsewhere, or leave the container out with annotation ${AZURE_ANNOTATION.skipContainers}`,
+      clause: `container ${showName(container.name)} mounts the ${kind} ${showName(taken.name)} at ${showName(path)}, which is ${PRODUCT}'s path; mount it elsewhere, or leave the container out with annotation ${AZURE_ANNOTATION.skipContainers}`,
     };
   }
   return undefined;
@@ -50,7 +50,7 @@ export function findReadOnlyParent(pod: CheckedPod, configured: readonly Contain
       if (!isClosed(mount, sources.get(mount.name))) continue;
       return {
         reason: 'path-taken',
-        clause: `container ${truncate(container.name)} mounts the volume ${truncate(mount.name)} read-only at ${truncate(mount.mountPath)}, where ${path} can't be created; mount it without readOnly or elsewhere, or leave the container out with annotation ${AZURE_ANNOTATION.skipContainers}`,
+        clause: `container ${showName(container.name)} mounts the volume ${showName(mount.name)} read-only at ${showName(mount.mountPath)}, where ${path} can't be created; mount it without readOnly or elsewhere, or leave the container out with annotation ${AZURE_ANNOTATION.skipContainers}`,
       };
     }
   }

@@ -6,7 +6,9 @@ import { MAX_WARNING_LENGTH } from '../defaults.js';
 import { DENIED_REASONS, type Outcome, type RefusalReason } from '../inject/index.js';
 import { PRODUCT } from '../names.js';
 import { isObject } from '../values/json.js';
-import { truncate } from '../values/text.js';
+import { isUid } from '../values/kubernetes.js';
+import { cleanLine, quote, showName } from '../values/text.js';
+import { findNameProblem } from './request-names.js';
 import { findExcess } from './review-bounds.js';
 
 /**
@@ -17,12 +19,6 @@ import { findExcess } from './review-bounds.js';
 export const MAX_REVIEW_BYTES = 4 * 1024 * 1024;
 
 const REVIEW_VERSION = 'admission.k8s.io/v1';
-/** The API server's are UUIDs. An answer repeats it. */
-const MAX_UID_LENGTH = 128;
-/** Limit of Kubernetes for the names of namespaces: DNS labels. */
-const MAX_NAMESPACE_LENGTH = 63;
-/** Limit of Kubernetes for the names of pods. One that is longer is cut, since its pod will not exist. */
-const MAX_POD_NAME_LENGTH = 253;
 
 /** The creation of a pod. */
 export interface AdmissionRequest {
@@ -40,7 +36,7 @@ export type Decoded =
   | { readonly kind: 'pod'; readonly request: AdmissionRequest }
   /** Well formed, but not the creation of a pod: the rules of the webhook configuration are too wide. */
   | { readonly kind: 'not-a-pod-creation'; readonly uid: string; readonly message: string }
-  /** A review that can be answered, but holds no pod or namespace. */
+  /** A review that can be answered, but holds no pod or namespace, or a name that can't be one. */
   | { readonly kind: 'incomplete'; readonly uid: string; readonly message: string }
   /** Not a review, so no review can answer it. */
   | { readonly kind: 'unreadable'; readonly message: string };
@@ -109,8 +105,7 @@ export function decodeReview(bytes: Buffer): Decoded {
   if (!isObject(request)) return createUnreadable('the AdmissionReview has no request');
   if (typeof request.uid !== 'string' || request.uid === '')
     return createUnreadable('the AdmissionReview has no request.uid');
-  if (request.uid.length > MAX_UID_LENGTH)
-    return createUnreadable(`the request.uid of the AdmissionReview is longer than ${MAX_UID_LENGTH} characters`);
+  if (!isUid(request.uid)) return createUnreadable(`request.uid ${quote(request.uid)} can't be the uid of a request`);
   return decodeRequest(request.uid, request);
 }
 
@@ -125,10 +120,8 @@ function decodeRequest(uid: string, request: Record<string, unknown>): Decoded {
   if (typeof request.namespace !== 'string' || request.namespace === '') {
     return { kind: 'incomplete', uid, message: 'the AdmissionReview of a Pod has no request.namespace' };
   }
-  if (request.namespace.length > MAX_NAMESPACE_LENGTH) {
-    const message = `the request.namespace of the AdmissionReview is longer than ${MAX_NAMESPACE_LENGTH} characters`;
-    return { kind: 'incomplete', uid, message };
-  }
+  const problem = findNameProblem(request.namespace, request.object);
+  if (problem !== undefined) return { kind: 'incomplete', uid, message: problem };
   return {
     kind: 'pod',
     request: {
@@ -149,7 +142,7 @@ function isPodCreation({ kind, subResource, operation }: Record<string, unknown>
 /** Such as `"UPDATE" of kind apps/"v1" "Deployment", subresource "scale"`. */
 function describeRequest(request: Record<string, unknown>): string {
   const { group, version, kind } = isObject(request.kind) ? request.kind : {};
-  const prefix = typeof group === 'string' && group !== '' ? `${truncate(group)}/` : '';
+  const prefix = typeof group === 'string' && group !== '' ? `${showName(group)}/` : '';
   const part = isEmpty(request.subResource) ? '' : `, subresource ${show(request.subResource)}`;
   return `${show(request.operation)} of kind ${prefix}${show(version)} ${show(kind)}${part}`;
 }
@@ -225,7 +218,7 @@ export function writeFailure(status: Status): string {
 
 /** A warning that the API server passes on: one line, printable, at most 256 characters. */
 export function writeWarning(message: string): string {
-  const line = `${PRODUCT}: ${message}`.replace(/[\p{C}\p{Z}]+/gu, ' ').trim();
+  const line = cleanLine(`${PRODUCT}: ${message}`);
   const characters = Array.from(line);
   if (characters.length <= MAX_WARNING_LENGTH) return line;
   const cut = characters.slice(0, MAX_WARNING_LENGTH - 1).join('');
@@ -234,10 +227,11 @@ export function writeWarning(message: string): string {
 }
 
 /**
- * With `retryAfterSeconds` the API server's answer to the pod's creator carries `Retry-After`. Clients built on client-go,
+ * The message is shown in terminals. With `retryAfterSeconds` the API server's answer to the pod's creator carries `Retry-After`. Clients built on client-go,
  * such as controllers, then try again by themselves.
  */
-function writeStatus(reason: RefusalReason, message: string, answer: 'deny' | 'retry'): Status {
+function writeStatus(reason: RefusalReason, text: string, answer: 'deny' | 'retry'): Status {
+  const message = cleanLine(text);
   if (answer === 'retry') {
     return { code: 503, reason: 'ServiceUnavailable', message, details: { retryAfterSeconds: 1 } };
   }
@@ -248,8 +242,8 @@ function writeStatus(reason: RefusalReason, message: string, answer: 'deny' | 'r
 function namePod(pod: Record<string, unknown>): string {
   const metadata = isObject(pod.metadata) ? pod.metadata : {};
   const { name, generateName } = metadata;
-  if (typeof name === 'string' && name !== '') return name.slice(0, MAX_POD_NAME_LENGTH);
-  return typeof generateName === 'string' ? `${generateName.slice(0, MAX_POD_NAME_LENGTH)}*` : '';
+  if (typeof name === 'string' && name !== '') return name;
+  return typeof generateName === 'string' ? `${generateName}*` : '';
 }
 
 function createUnreadable(message: string): Decoded {
@@ -257,5 +251,5 @@ function createUnreadable(message: string): Decoded {
 }
 
 function show(value: unknown): string {
-  return typeof value === 'string' && value !== '' ? JSON.stringify(value.slice(0, 80)) : 'nothing';
+  return typeof value === 'string' && value !== '' ? quote(value) : 'nothing';
 }
