@@ -9,14 +9,21 @@ import type { Outcome } from '../inject/index.js';
 import type { KubernetesApi } from '../kubernetes/client.js';
 import type { OwnerReference, Plain, Pod } from '../kubernetes/types.js';
 import type { Logger } from '../log.js';
-import { PRODUCT } from '../names.js';
-import { type EpochMs, formatTime, type Now } from '../time.js';
+import { PRODUCT, SYSTEM_NAMESPACES } from '../names.js';
+import { type EpochMs, formatTime, type Milliseconds, type Now } from '../time.js';
+import { isApiVersion, isKind, isObjectName, isUid } from '../values/kubernetes.js';
+import { cleanLine } from '../values/text.js';
 import type { AdmissionRequest } from './admission-review.js';
+import { type Allowance, createBudget } from './budget.js';
+import type { ServiceAccountCache } from './service-account-cache.js';
 
 export interface EventRecorderOptions {
   readonly api: Pick<KubernetesApi, 'post'>;
+  readonly cache: Pick<ServiceAccountCache, 'get'>;
   readonly log: Logger;
   readonly now: Now;
+  /** Does not jump, as a wall clock does when it is set. */
+  readonly clock: () => Milliseconds;
   readonly count: (result: 'sent' | 'failed' | 'dropped') => void;
 }
 
@@ -37,17 +44,25 @@ const MAX_REMEMBERED = 2000;
 /** Limit of Events in the queue. More are dropped, so that a slow API server costs no memory. */
 const MAX_QUEUED = 100;
 const TIMEOUT_MS = 5000;
+/** They are never served, so the API server sends no pod of them. */
+const SYSTEM: ReadonlySet<string> = new Set(SYSTEM_NAMESPACES);
+/** Events of each namespace, and of all: a replica writes at most 60 or 600 an hour after the first ones. */
+const EVENTS: Readonly<Record<'total' | 'each', Allowance>> = {
+  total: { burst: 100, perSecond: 1 / 6 },
+  each: { burst: 20, perSecond: 1 / 60 },
+};
 /** Limit of the message of a `v1` Event. */
 const MAX_MESSAGE_BYTES = 1024;
 const ALREADY_EXISTS = 409;
-/** Kubernetes' limit of a name; a kind, version or uid that is longer is no true one either. */
-const MAX_NAME_LENGTH = 253;
 
 /**
+ * Who reaches the port can send reviews of pods that do not exist. So an Event is written only where the pod's service
+ * account is known, about an owner that could exist, with nothing of the pod but names, and only so often.
  * @returns a function that queues the Event of an outcome and returns at once. Events are sent one after the other; a
  *   failure is only logged and counted. Not to be called on dry runs.
  */
-export function createEventRecorder({ api, log, now, count }: EventRecorderOptions): RecordEvent {
+export function createEventRecorder({ api, cache, log, now, clock, count }: EventRecorderOptions): RecordEvent {
+  const budget = createBudget({ ...EVENTS, clock });
   const recent = createRecentKeys(now);
   const queue: QueuedEvent[] = [];
   let isSending = false;
@@ -75,13 +90,18 @@ export function createEventRecorder({ api, log, now, count }: EventRecorderOptio
   return (outcome, { pod, namespace }) => {
     if (outcome.kind !== 'refused' || outcome.answer !== 'admit') return;
     const owner = findController(pod);
-    if (owner === undefined) return;
-    if (queue.length >= MAX_QUEUED) {
+    if (owner === undefined || SYSTEM.has(namespace)) return;
+    if (cache.get(namespace, readAccountName(pod)) === undefined || queue.length >= MAX_QUEUED) {
       count('dropped');
       return;
     }
     const key = createHash('sha256').update(`${owner.uid} ${outcome.reason}`).digest('base64');
     if (!recent.add(key)) return;
+    if (!budget.take(namespace)) {
+      recent.forget(key);
+      count('dropped');
+      return;
+    }
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/events`;
     queue.push({ key, path, event: writeEvent(owner, namespace, outcome, now()) });
     void sendAll();
@@ -129,12 +149,13 @@ function writeEvent(
   return {
     apiVersion: 'v1',
     kind: 'Event',
-    metadata: { namespace, name: `${name.slice(0, 230)}.${suffix}` },
+    // The part of a name that is cut may end with a hyphen or a dot, which no name does.
+    metadata: { namespace, name: `${name.slice(0, 230).replace(/[-.]+$/, '')}.${suffix}` },
     involvedObject: { apiVersion, kind, name, uid, namespace },
     type: 'Warning',
     reason: formatEventReason(reason),
     action: 'Injecting',
-    message: truncateBytes(`${reason}: ${message}`, MAX_MESSAGE_BYTES),
+    message: truncateBytes(`${reason}: ${leaveOutFreeText(message)}`, MAX_MESSAGE_BYTES),
     source: { component: PRODUCT },
     // What events.k8s.io calls `reportingController`.
     reportingComponent: PRODUCT,
@@ -150,10 +171,31 @@ function findController(pod: unknown): OwnerReference | undefined {
   const owners: unknown = (pod as Partial<Pod> | null)?.metadata?.ownerReferences;
   if (!Array.isArray(owners)) return undefined;
   const controller = (owners as (Partial<OwnerReference> | null)[]).find((owner) => owner?.controller === true);
-  const isWhole = [controller?.apiVersion, controller?.kind, controller?.name, controller?.uid].every(
-    (part) => typeof part === 'string' && part.length <= MAX_NAME_LENGTH,
-  );
-  return isWhole ? (controller as OwnerReference) : undefined;
+  const isRight = (part: unknown, isValid: (text: string) => boolean): boolean =>
+    typeof part === 'string' && isValid(part);
+  const isPossible =
+    isRight(controller?.apiVersion, isApiVersion) &&
+    isRight(controller?.kind, isKind) &&
+    isRight(controller?.name, isObjectName) &&
+    isRight(controller?.uid, isUid);
+  return isPossible ? (controller as OwnerReference) : undefined;
+}
+
+function readAccountName(pod: unknown): string {
+  const name: unknown = (pod as { spec?: { serviceAccountName?: unknown } | null } | null)?.spec?.serviceAccountName;
+  return typeof name === 'string' && name !== '' ? name : 'default';
+}
+
+/** A text in quotes, also one that was cut before its end. */
+const QUOTED = /"(?:[^"\\]|\\.)*(?:"|$)/g;
+const QUOTED_NAME = /^"[\w./:=@-]*"$/;
+/** Of a longer message the rest is never shown. */
+const MAX_CLEANED = 2 * MAX_MESSAGE_BYTES;
+
+/** One printable line without the quoted texts that are more than a name: their words may be a stranger's. */
+function leaveOutFreeText(message: string): string {
+  const line = cleanLine(message.slice(0, MAX_CLEANED));
+  return line.replace(QUOTED, (quoted) => (QUOTED_NAME.test(quoted) ? quoted : '"…"'));
 }
 
 function truncateBytes(text: string, limit: number): string {

@@ -70,7 +70,7 @@ async function serve({ writeLog, connect, stop }: WebhookProcess, config: Webhoo
     const certificates = await openCertificates({ tls: config.tls, api, log, metrics, now, sleep });
     signal.addEventListener('abort', () => certificates.close());
     const serviceAccounts = createServiceAccounts({ api, cache, clock, onLiveRead: metrics.countLiveRead });
-    const report = createEventRecorder({ api, log, now, count: metrics.countEvent });
+    const report = createEventRecorder({ api, cache, log, now, clock, count: metrics.countEvent });
     const admit = createAdmission({ serviceAccounts, defaults: config.defaults, log, report });
     const app = createApp({ admit, log, metrics, clock, turns }, certificates.current());
     followCertificate({ certificates, app, metrics, log, now });

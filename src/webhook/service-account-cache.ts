@@ -21,6 +21,8 @@ export interface ServiceAccountStore {
 
 export interface ServiceAccountCache extends ServiceAccountStore {
   get(namespace: string, name: string): Annotations | undefined;
+  /** Whether it has a service account there. */
+  hasNamespace(namespace: string): boolean;
   delete(account: Pick<ServiceAccount, 'namespace' | 'name'>): void;
   /** A whole new content, which is used once it is committed. */
   startReplacement(): ServiceAccountStore & { commit(): void };
@@ -46,6 +48,7 @@ export function createServiceAccountCache(limits = LIMITS): ServiceAccountCache 
   let content = createContent(limits);
   return {
     get: (namespace, name) => content.get(namespace, name),
+    hasNamespace: (namespace) => content.hasNamespace(namespace),
     set: (account) => content.set(account),
     delete: ({ namespace, name }) => content.delete(namespace, name),
     startReplacement: () => {
@@ -96,6 +99,7 @@ function createContent({ total, perNamespace }: CacheLimits) {
 
   return {
     get: (namespace: string, name: string): Annotations | undefined => namespaces.get(namespace)?.accounts.get(name),
+    hasNamespace: (namespace: string): boolean => namespaces.has(namespace),
     set,
     delete: remove,
     size: (): number => size,

@@ -1,8 +1,9 @@
-/** Finds a pod's service account: in the cache, or by a live read within a budget of time. */
+/** Finds a pod's service account: in the cache, or by a live read, of which there are only so many in a time. */
 import { describeError } from '../errors.js';
 import type { ServiceAccountLookup } from '../inject/index.js';
 import type { KubernetesApi } from '../kubernetes/client.js';
 import type { Milliseconds } from '../time.js';
+import { type Allowance, createBudget } from './budget.js';
 import { createSemaphore } from './semaphore.js';
 import { ONE_ACCOUNT } from './service-account-answers.js';
 import { readServiceAccount, type ServiceAccountCache } from './service-account-cache.js';
@@ -14,23 +15,39 @@ const MAX_LIVE_READS = 16;
 /** Skip the live read when less than this is left of the budget. */
 const MIN_READ_MS = 5;
 
-export type LiveReadResult = 'found' | 'missing' | 'unavailable';
+/**
+ * Live reads. A fresh namespace whose pods all come at once, before the watch brings its service account, passes easily, as
+ * they share reads: 200 pods cause fewer than 200.
+ */
+const READS: Readonly<Record<'total' | 'each', Allowance>> = {
+  total: { burst: 600, perSecond: 60 },
+  each: { burst: 250, perSecond: 20 },
+};
+/** All namespaces that the cache does not know share one allowance: their names may be invented. */
+const UNKNOWN_NAMESPACES = '';
+
+export type LiveReadResult = 'found' | 'missing' | 'unavailable' | 'over-budget';
 
 export interface ServiceAccounts {
   /** What the cache holds; `undefined` where it does not know the service account. */
   findCached(namespace: string, name: string): ServiceAccountLookup | undefined;
-  /** Reads from the API server. Never rejects: a read that fails or is late is `unavailable`. */
-  readLive(namespace: string, name: string): Promise<ServiceAccountLookup>;
+  /**
+   * Reads from the API server. Never rejects: a read that fails or is late is `unavailable`.
+   * @returns `over-budget` where there were too many reads in the last seconds; none is sent.
+   */
+  readLive(namespace: string, name: string): Promise<ServiceAccountLookup | 'over-budget'>;
 }
 
 export interface ServiceAccountsOptions {
   readonly api: Pick<KubernetesApi, 'pick'>;
-  readonly cache: Pick<ServiceAccountCache, 'get'>;
+  readonly cache: Pick<ServiceAccountCache, 'get' | 'hasNamespace'>;
   readonly onLiveRead: (result: LiveReadResult) => void;
   /** Does not jump, as a wall clock does when it is set. */
   readonly clock: () => Milliseconds;
   readonly budgetMs?: number;
 }
+
+type LiveRead = Promise<ServiceAccountLookup | 'over-budget'>;
 
 /**
  * The result of a live read is not cached: the watch brings it soon, and only the order of the watch is reliable. Nor is a
@@ -41,6 +58,7 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
   /** Reads that are not yet sent, and the end of the last budget that waits for each. */
   const unsent = new Map<string, { readonly read: Promise<ServiceAccountLookup>; wantedUntil: number }>();
   const acquire = createSemaphore(MAX_LIVE_READS);
+  const budget = createBudget({ ...READS, clock });
 
   const sendRead = async (namespace: string, name: string, key: string): Promise<ServiceAccountLookup> => {
     const release = await acquire();
@@ -65,13 +83,16 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
   /**
    * Admissions share a read of the same account until it is sent. After that, its answer may be older than their question.
    */
-  const shareRead = (namespace: string, name: string): Promise<ServiceAccountLookup> => {
+  const shareRead = (namespace: string, name: string): LiveRead => {
     const key = `${namespace}/${name}`;
     const wantedUntil = clock() + budgetMs;
     const waiting = unsent.get(key);
     if (waiting !== undefined) {
       waiting.wantedUntil = wantedUntil;
       return waiting.read;
+    }
+    if (!budget.take(cache.hasNamespace(namespace) ? namespace : UNKNOWN_NAMESPACES)) {
+      return Promise.resolve('over-budget');
     }
     const read = sendRead(namespace, name, key);
     unsent.set(key, { read, wantedUntil });
@@ -92,7 +113,7 @@ export function createServiceAccounts(options: ServiceAccountsOptions): ServiceA
       });
       const lookup = await Promise.race([shareRead(namespace, name), late]);
       clearTimeout(timer);
-      onLiveRead(lookup.state);
+      onLiveRead(lookup === 'over-budget' ? lookup : lookup.state);
       return lookup;
     },
   };
