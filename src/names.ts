@@ -153,6 +153,9 @@ export const WEBHOOK_ENV = {
   healthPort: 'ADO_GIT_HEALTH_PORT',
   tlsCertFile: 'ADO_GIT_TLS_CERT_FILE',
   tlsKeyFile: 'ADO_GIT_TLS_KEY_FILE',
+  /** PEM of the authority whose client certificate callers must have. */
+  clientCaFile: 'ADO_GIT_CLIENT_CA_FILE',
+  clientCommonNames: 'ADO_GIT_CLIENT_COMMON_NAMES',
   sidecarImage: 'ADO_GIT_SIDECAR_IMAGE',
   clientId: 'ADO_GIT_CLIENT_ID',
   tenantId: 'ADO_GIT_TENANT_ID',

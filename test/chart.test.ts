@@ -213,6 +213,8 @@ void t.test('every variable is one that the webhook reads', options, (t) => {
     'sidecar.extraCa.pem=-----BEGIN CERTIFICATE-----',
     'sidecar.extraCa.configMapName=ca',
     'sidecar.pullSecrets={one,two}',
+    'webhook.clientCa.configMapName=ca',
+    'webhook.clientCa.commonNames={one,two}',
   ];
   const emptied = readEnvironment(render('azure.tenantId=null', 'webhook.logLevel=null', 'sidecar.resources=null'));
   t.notOk(WEBHOOK_ENV.tenantId in emptied || WEBHOOK_ENV.logLevel in emptied, 'null means unset');
@@ -229,6 +231,7 @@ void t.test('every variable is one that the webhook reads', options, (t) => {
     );
     t.equal(environment[WEBHOOK_ENV.sidecarNoProxy], '10.0.0.0/8,.local');
     t.equal(environment[WEBHOOK_ENV.sidecarPullSecrets], 'one,two');
+    t.equal(environment[WEBHOOK_ENV.clientCommonNames], 'one,two');
   }
   t.end();
 });
@@ -276,6 +279,31 @@ void t.test('where the values go', options, (t) => {
       [WEBHOOK_ENV.sidecarRunAsUser]: '0',
     },
   );
+  t.end();
+});
+
+void t.test('the authority of the client certificate is mounted where the webhook reads it', options, (t) => {
+  const pem = '-----BEGIN CERTIFICATE-----\nx';
+  const provided = ['tls.mode=provided', 'tls.provided.secretName=mine', `tls.provided.caBundle=${pem}`];
+  for (const mode of [[], provided]) {
+    for (const [value, name] of [
+      [`webhook.clientCa.pem=${pem}`, `${NAME}-client-ca`],
+      ['webhook.clientCa.configMapName=mine', 'mine'],
+    ] as const) {
+      const objects = render(...mode, value);
+      const pod = at(find(objects, 'Deployment'), POD) as { volumes: { name: string }[] };
+      const mounts = at(pod, 'containers.0.volumeMounts') as { name: string; mountPath: string; readOnly: boolean }[];
+      const mount = mounts.find((one) => one.name === 'client-ca');
+      t.strictSame(
+        pod.volumes.find((one) => one.name === 'client-ca'),
+        { name: 'client-ca', configMap: { name } },
+      );
+      t.equal(mounts.length, pod.volumes.length, value);
+      t.equal(readEnvironment(objects)[WEBHOOK_ENV.clientCaFile], `${mount?.mountPath}/ca.crt`);
+      if (name !== 'mine') t.equal(at(find(objects, 'ConfigMap', name), 'data')?.['ca.crt' as never], pem);
+    }
+  }
+  t.notOk(WEBHOOK_ENV.clientCaFile in readEnvironment(render()), 'none is required by default');
   t.end();
 });
 
@@ -537,6 +565,10 @@ const refusedBySchema: readonly (readonly [value: string, named: string])[] = [
   ['sidecar.proxy.httpsProxy=http://user@proxy:3128', '/sidecar/proxy/httpsProxy'],
   ['sidecar.proxy.httpsProxy=proxy:3128', '/sidecar/proxy/httpsProxy'],
   ['sidecar.extraCa.pem=/etc/ssl/ca.pem', '/sidecar/extraCa/pem'],
+  ['webhook.clientCa.pem=/etc/ssl/ca.pem', '/webhook/clientCa/pem'],
+  ['webhook.clientCa.configMapName=No_Name', '/webhook/clientCa/configMapName'],
+  ['webhook.clientCa.commonNames={a\\,b}', '/webhook/clientCa/commonNames/0'],
+  ['webhook.clientCa.commonNames={é}', '/webhook/clientCa/commonNames/0'],
   ['sidecar.resources.limits.gpu=1', '/sidecar/resources/limits'],
   ['--set-json=sidecar.nodeFlags=[]', '/sidecar/nodeFlags'],
   ['metrics.serviceMonitor.interval=30', '/metrics/serviceMonitor/interval'],
@@ -544,6 +576,11 @@ const refusedBySchema: readonly (readonly [value: string, named: string])[] = [
 ];
 /** Values that are valid each, and not together: the schema can't see that. */
 const refusedByTemplate: readonly (readonly [value: string, named: string])[] = [
+  [
+    'webhook.clientCa.configMapName=ca,webhook.clientCa.pem=-----BEGIN CERTIFICATE-----',
+    'webhook.clientCa.pem and webhook.clientCa.configMapName are both set',
+  ],
+  ['webhook.clientCa.commonNames={kube-apiserver}', 'webhook.clientCa.commonNames is set without an authority'],
   ['tls.mode=provided', 'tls.provided.'],
   ['tls.mode=cert-manager', 'tls.certManager.issuerRef.name'],
   ['webhook.healthPort=9443', 'webhook.healthPort'],

@@ -105,7 +105,7 @@ function lacksIdentity(outcome: Outcome): boolean {
 }
 
 /** Why a request gets no review as its answer. */
-interface Failure {
+export interface Failure {
   /** Of HTTP. */
   readonly status: number;
   /** Of the `metav1.Status`, such as `BadRequest`. */
@@ -115,7 +115,10 @@ interface Failure {
 }
 
 /** The answer to a request that can't be answered with a review. It is logged here. */
-export function answerFailure(log: Logger, { status, reason, result, message }: Failure): AdmissionAnswer {
+export function answerFailure(
+  log: Pick<Logger, 'warn'>,
+  { status, reason, result, message }: Failure,
+): AdmissionAnswer {
   log.warn(message, { outcome: result, status });
   return { status, body: writeFailure({ code: status, reason, message }), result, reason: '' };
 }

@@ -4,9 +4,10 @@ import { DEFAULT_HEALTH_PORT, DEFAULT_LISTEN_PORT, DRAIN_SECONDS, MANAGED_TLS, M
 import { type Defaults, readDefaults } from '../inject/index.js';
 import type { ConnectionSettings } from '../kubernetes/connection.js';
 import { LOG_LEVELS, type LogLevel, TLS_MODES, WEBHOOK_ENV } from '../names.js';
+import { readCommonName } from '../values/certificates.js';
 import { type Environment, readSettings, type SettingReader } from '../values/environment.js';
 import { readObjectName } from '../values/kubernetes.js';
-import { readChoice, readWhole } from '../values/readers.js';
+import { readChoice, readList, readWhole } from '../values/readers.js';
 
 export interface WebhookConfig {
   /** 0 means any free port; the log names it. */
@@ -14,6 +15,8 @@ export interface WebhookConfig {
   /** As `listenPort`. */
   readonly healthPort: number;
   readonly tls: TlsConfig;
+  /** Undefined where whoever reaches the port is answered. */
+  readonly clients: ClientConfig | undefined;
   readonly logLevel: LogLevel;
   /** From SIGTERM to the end of service. */
   readonly drainSeconds: number;
@@ -37,6 +40,14 @@ export type TlsConfig =
       readonly rotation: RotationSettings;
     };
 
+/** Which callers are answered: those with a client certificate of the API server's. */
+export interface ClientConfig {
+  /** Path of the PEM file of the authority. */
+  readonly authorityFile: string;
+  /** Common names that are accepted; with none, every certificate of the authority. */
+  readonly commonNames: readonly string[];
+}
+
 const MAX_DAYS = 36_500;
 const MAX_OVERLAP_SECONDS = 86_400;
 
@@ -48,6 +59,7 @@ export function readWebhookConfig(environment: Environment): WebhookConfig {
       listenPort: read(WEBHOOK_ENV.listenPort, readWhole(0, MAX_PORT, 'a port')) ?? DEFAULT_LISTEN_PORT,
       healthPort: read(WEBHOOK_ENV.healthPort, readWhole(0, MAX_PORT, 'a port')) ?? DEFAULT_HEALTH_PORT,
       tls: readTls(settings),
+      clients: readClients(settings),
       logLevel: read(WEBHOOK_ENV.logLevel, readChoice(LOG_LEVELS)) ?? 'info',
       drainSeconds:
         read(WEBHOOK_ENV.drainSeconds, readWhole(0, DRAIN_SECONDS.max, 'a number of seconds')) ?? DRAIN_SECONDS.default,
@@ -85,6 +97,18 @@ function readTls({ read, require }: SettingReader): TlsConfig {
       overlapSeconds: read(WEBHOOK_ENV.overlapSeconds, readOverlap) ?? MANAGED_TLS.overlapSeconds,
     },
   };
+}
+
+function readClients({ text, read, report }: SettingReader): ClientConfig | undefined {
+  const authorityFile = text(WEBHOOK_ENV.clientCaFile);
+  const commonNames = read(WEBHOOK_ENV.clientCommonNames, readList(readCommonName)) ?? [];
+  if (authorityFile !== undefined) return { authorityFile, commonNames };
+  if (commonNames.length > 0) {
+    report(
+      `${WEBHOOK_ENV.clientCommonNames} is set without ${WEBHOOK_ENV.clientCaFile}; set that to the path of the authority's PEM file.`,
+    );
+  }
+  return undefined;
 }
 
 function readConnection({ text, report }: SettingReader): ConnectionSettings {

@@ -150,7 +150,7 @@ function writeEvent(
     apiVersion: 'v1',
     kind: 'Event',
     // The part of a name that is cut may end with a hyphen or a dot, which no name does.
-    metadata: { namespace, name: `${name.slice(0, 230).replace(/[-.]+$/, '')}.${suffix}` },
+    metadata: { namespace, name: `${name.slice(0, 230).replace(/(?<![-.])[-.]+$/, '')}.${suffix}` },
     involvedObject: { apiVersion, kind, name, uid, namespace },
     type: 'Warning',
     reason: formatEventReason(reason),

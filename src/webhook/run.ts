@@ -10,6 +10,7 @@ import { epochMs, type Milliseconds, milliseconds, type Now } from '../time.js';
 import type { Environment } from '../values/environment.js';
 import { VERSION } from '../version.js';
 import { createAdmission } from './admission.js';
+import { openClientAuthority } from './client-authority.js';
 import { readWebhookConfig, type WebhookConfig } from './config.js';
 import { createEventRecorder } from './events.js';
 import { createHealthServer } from './health.js';
@@ -72,7 +73,9 @@ async function serve({ writeLog, connect, stop }: WebhookProcess, config: Webhoo
     const serviceAccounts = createServiceAccounts({ api, cache, clock, onLiveRead: metrics.countLiveRead });
     const report = createEventRecorder({ api, cache, log, now, clock, count: metrics.countEvent });
     const admit = createAdmission({ serviceAccounts, defaults: config.defaults, log, report });
-    const app = createApp({ admit, log, metrics, clock, turns }, certificates.current());
+    const clients = config.clients && (await openClientAuthority(config.clients, { log, sleep, signal }));
+    const app = createApp({ admit, log, metrics, clock, turns, clients }, certificates.current());
+    clients?.onChange(() => app.renewClientAuthority());
     followCertificate({ certificates, app, metrics, log, now });
     const synced = (): void => {
       metrics.reflector.synced();

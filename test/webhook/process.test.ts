@@ -195,6 +195,7 @@ void t.test('with wrong settings it ends with 2 and a line for each', async (t) 
         ADO_GIT_AUTHORITY_HOST: 'http://login.example',
         ADO_GIT_LOG_LEVEL: 'loud',
         ADO_GIT_DRAIN_SECONDS: '-1',
+        ADO_GIT_CLIENT_COMMON_NAMES: 'kube-apiserver,é',
         ADO_GIT_SIDECAR_PORT: '80',
         ADO_GIT_SIDECAR_RUN_AS_USER: 'root',
         ADO_GIT_SIDECAR_RESOURCES: '{',
@@ -213,6 +214,7 @@ void t.test('with wrong settings it ends with 2 and a line for each', async (t) 
         /ADO_GIT_AUTHORITY_HOST "http:\/\/login.example"/,
         /ADO_GIT_LOG_LEVEL "loud" .* error, warn, info or debug/,
         /ADO_GIT_DRAIN_SECONDS "-1"/,
+        /ADO_GIT_CLIENT_COMMON_NAMES "kube-apiserver,é": "é" is not a common name/,
         /ADO_GIT_SIDECAR_PORT "80"/,
         /ADO_GIT_SIDECAR_RUN_AS_USER "root" is not a user id .*, and not "none"/,
         /ADO_GIT_SIDECAR_RESOURCES "{"/,
@@ -240,6 +242,21 @@ void t.test('with wrong settings it ends with 2 and a line for each', async (t) 
       'a key that does not fit',
       { ...good, ADO_GIT_TLS_KEY_FILE: otherKey },
       [/other\.key does not belong to the certificate in .*tls\.crt/],
+    ],
+    [
+      'common names without an authority',
+      { ...good, ADO_GIT_CLIENT_COMMON_NAMES: 'kube-apiserver' },
+      [/ADO_GIT_CLIENT_COMMON_NAMES is set without ADO_GIT_CLIENT_CA_FILE/],
+    ],
+    [
+      'no file of the client authority',
+      { ...good, ADO_GIT_CLIENT_CA_FILE: '/none.crt' },
+      [/\/none\.crt \(ADO_GIT_CLIENT_CA_FILE\) can't be read: ENOENT/],
+    ],
+    [
+      'a file of the client authority without a certificate',
+      { ...good, ADO_GIT_CLIENT_CA_FILE: nonsense },
+      [/nonsense \(ADO_GIT_CLIENT_CA_FILE\) holds no PEM certificate/],
     ],
     [
       'no kubeconfig file',

@@ -46,7 +46,9 @@ async function start(test: Test) {
     report: createEventRecorder({ api, cache, log, now, clock, count: add }),
   });
   const send = async (pod: unknown, change: Record<string, unknown> = {}): Promise<ReviewResponse> => {
-    const { status, body } = await admit(Buffer.from(JSON.stringify(createReview(pod, change))));
+    const { status, body } = await admit(Buffer.from(JSON.stringify(createReview(pod, change))), async (work) =>
+      work(),
+    );
     return status === 200 ? readResponse(body) : { uid: '', allowed: false, status: JSON.parse(body) as never };
   };
   return {

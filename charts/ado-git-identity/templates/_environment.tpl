@@ -21,6 +21,8 @@
   "ADO_GIT_SIDECAR_EXTRA_CA_CONFIG_MAP" $sidecar.extraCa.configMapName
   "ADO_GIT_SIDECAR_NODE_FLAGS" (join " " $sidecar.nodeFlags)
   "ADO_GIT_SIDECAR_RUN_AS_USER" (kindIs "invalid" $sidecar.runAsUser | ternary "none" (int64 $sidecar.runAsUser | toString))
+  "ADO_GIT_CLIENT_CA_FILE" (empty (include "ado-git.clientCaConfigMap" .) | ternary "" "/etc/ado-git-client-ca/ca.crt")
+  "ADO_GIT_CLIENT_COMMON_NAMES" (join "," .Values.webhook.clientCa.commonNames)
   "ADO_GIT_TLS_MODE" (eq $tls.mode "managed" | ternary "managed" "files")
   "ADO_GIT_NAMESPACE" .Release.Namespace
 }}

@@ -58,6 +58,15 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* The mounted ConfigMap with the authority of the API server's client certificate; empty where none is required. */}}
+{{- define "ado-git.clientCaConfigMap" -}}
+{{- if .Values.webhook.clientCa.pem -}}
+{{ include "ado-git.name" . }}-client-ca
+{{- else -}}
+{{ .Values.webhook.clientCa.configMapName }}
+{{- end }}
+{{- end }}
+
 {{- define "ado-git.excludedNamespaces" -}}
 {{- concat (list "kube-system" "kube-node-lease" .Release.Namespace) .Values.webhook.excludedNamespaces | uniq | toJson }}
 {{- end }}
