@@ -25,6 +25,7 @@ import { providedCases } from './provided-cases.js';
 import { scaleCases } from './scale-cases.js';
 import { serveCases } from './serve-cases.js';
 import { startCases } from './start-cases.js';
+import { strangersCases } from './strangers-cases.js';
 import { tokenCases } from './token-cases.js';
 import { startTokenRenewal } from './token-renewal-cases.js';
 
@@ -63,6 +64,7 @@ const CASES: Readonly<Record<string, Case>> = {
   others: ['what others change', (t) => othersCases(t, cluster)],
   tokens: ['tokens', (t) => tokenCases(t, cluster, QUICK)],
   disturbances: ['disturbances', (t) => disturbanceCases(t, cluster)],
+  strangers: ['callers that are not the API server', (t) => strangersCases(t, cluster)],
   scale: ['ten thousand service accounts', (t) => scaleCases(t, cluster)],
   azure: ['with the Azure webhook', withAzureWebhook],
 };
