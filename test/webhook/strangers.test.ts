@@ -46,8 +46,8 @@ async function start(test: Test) {
     report: createEventRecorder({ api, cache, log, now, clock, count: add }),
   });
   const send = async (pod: unknown, change: Record<string, unknown> = {}): Promise<ReviewResponse> => {
-    const { status, body } = await admit(Buffer.from(JSON.stringify(createReview(pod, change))), async (work) =>
-      work(),
+    const { status, body } = await admit(Buffer.from(JSON.stringify(createReview(pod, change))), (work) =>
+      Promise.resolve(work()),
     );
     return status === 200 ? readResponse(body) : { uid: '', allowed: false, status: JSON.parse(body) as never };
   };
