@@ -63,9 +63,15 @@ void t.test('a review over a limit, or with an endless name, is answered as unre
       }),
     );
   t.match(decodeReview(Buffer.from(nested(101))), { kind: 'unreadable', message: /202 bytes\) is nested deeper/ });
-  t.match(decodeReview(review({ uid: 'u'.repeat(129) })), { kind: 'unreadable', message: /uid .*longer than 128/ });
-  t.match(decodeReview(review({ namespace: 'n'.repeat(64) })), { kind: 'incomplete', message: /longer than 63/ });
-  t.match(decodeReview(review({})), { kind: 'pod', request: { podName: /^p{253}$/ } });
+  t.match(decodeReview(review({ uid: 'u'.repeat(129) })), {
+    kind: 'unreadable',
+    message: /uid "u{77}\.\.\." can.t be the uid/,
+  });
+  t.match(decodeReview(review({ namespace: 'n'.repeat(64) })), {
+    kind: 'incomplete',
+    message: /request.namespace "n{64}" can.t be a name/,
+  });
+  t.match(decodeReview(review({})), { kind: 'incomplete', message: /metadata.name "p{77}\.\.\." can.t be a name/ });
   t.match(decodeReview(review({ kind: { group: 'g'.repeat(100_000) } })), { message: /^.{1,300}$/ });
   t.end();
 });
