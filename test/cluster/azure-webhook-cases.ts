@@ -1,35 +1,22 @@
 /** With the Azure workload identity webhook, called after ours and before it: the pod gets what both add. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
-import { GROUP, INJECT, SIDECAR_CONTAINER, VOLUME } from '../../src/names.js';
+import { GROUP, SIDECAR_CONTAINER, VOLUME } from '../../src/names.js';
 import { waitUntil } from '../support/wait.js';
 import type { KubernetesObject } from './api.js';
-import { TENANT_ID } from './azure.js';
+import { compareWithAzureWebhook } from './azure-comparison.js';
+import { type AzureWebhook, removeAzureWebhook } from './azure-webhook.js';
 import type { Cluster } from './cluster.test.js';
-import { addNamespace, buildPod, removeNamespace, run, waitForEnd } from './installation.js';
-import { measureAddedLatency, measureBurst } from './latency.js';
-import { buildSmallPod } from './load.js';
+import { addNamespace, buildPod, removeNamespace, waitForEnd } from './installation.js';
 
 const NAMESPACE = 'ado-git-azure';
-const RELEASE = 'azure-workload-identity';
-const AZURE_NAMESPACE = 'azure-workload-identity-system';
 const CONFIGURATIONS = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 const AZURE_CONFIGURATION = 'azure-wi-webhook-mutating-webhook-configuration';
-const AZURE_ENTRY = 'mutation.azure-workload-identity.io';
 /** The API server calls configurations in the order of their names: this one before ours. */
 const EARLY_CONFIGURATION = 'a-azure-wi-webhook';
-const SAMPLES = 500;
-/** As many as of ours with ten thousand service accounts. */
-const BURST = { count: 2_000, parallel: 100 };
 /** Needs both: git's credentials, and the token that the Azure SDKs read. */
 const SCRIPT =
   'cd /data && git clone -q https://dev.azure.com/contoso/payments/_git/api && test -s "$AZURE_FEDERATED_TOKEN_FILE" && echo both';
-
-export interface AzureWebhook {
-  readonly chart: string;
-  /** Repository and tag. */
-  readonly image: string;
-}
 
 interface Container {
   readonly name: string;
@@ -46,14 +33,14 @@ interface Pod {
   };
 }
 
-export async function azureWebhookCases(t: Test, { api, azure }: Cluster, webhook: AzureWebhook): Promise<void> {
+export async function azureWebhookCases(t: Test, cluster: Cluster, webhook: AzureWebhook): Promise<void> {
+  const { api, azure } = cluster;
   await remove();
   await addNamespace(api, azure, NAMESPACE);
   const expected = selectOurs(await createDry(buildPod(NAMESPACE, 'ours-only', { script: SCRIPT })));
   try {
-    await install();
+    await compareWithAzureWebhook(t, cluster, webhook);
     await workTogether('ours is called first');
-    await latency();
     await callEarlier();
     await workTogether('theirs is called first');
   } finally {
@@ -61,29 +48,9 @@ export async function azureWebhookCases(t: Test, { api, azure }: Cluster, webhoo
   }
   await removeNamespace(api, NAMESPACE);
 
-  async function install(): Promise<void> {
-    const [repository = '', release = ''] = webhook.image.split(':');
-    await run('helm', [
-      ...[
-        'upgrade',
-        '--install',
-        RELEASE,
-        webhook.chart,
-        '--namespace',
-        AZURE_NAMESPACE,
-        '--create-namespace',
-        '--wait',
-      ],
-      ...['--set', `azureTenantID=${TENANT_ID},image.repository=${repository},image.release=${release}`],
-      // With its own limits, a tenth of a core and 30 MiB, creations took ten seconds or failed under this load.
-      ...['--set', 'resources.limits.cpu=1,resources.limits.memory=200Mi'],
-    ]);
-  }
-
   async function remove(): Promise<void> {
-    await run('helm', ['uninstall', RELEASE, '--namespace', AZURE_NAMESPACE, '--wait', '--ignore-not-found']);
+    await removeAzureWebhook(api);
     await api.remove(`${CONFIGURATIONS}/${EARLY_CONFIGURATION}`);
-    await removeNamespace(api, AZURE_NAMESPACE);
   }
 
   async function workTogether(order: string): Promise<void> {
@@ -98,18 +65,6 @@ export async function azureWebhookCases(t: Test, { api, azure }: Cluster, webhoo
     await api.create(buildPod(NAMESPACE, name, { script: SCRIPT }));
     const ended = await waitForEnd(api, NAMESPACE, name);
     t.match(ended, { phase: 'Succeeded', output: /both/ }, `${order}: git and the Azure SDKs' token work`);
-  }
-
-  async function latency(): Promise<void> {
-    // Ours is called for neither.
-    const labelled = buildSmallPod(NAMESPACE, 'latency', { annotations: { [INJECT]: 'disabled' } });
-    const pods = { without: { ...labelled, metadata: { ...labelled.metadata, labels: {} } }, with: labelled };
-    const created = await measureAddedLatency(api, pods, SAMPLES, AZURE_ENTRY);
-    t.strictSame([created.without.length, created.with.length], [SAMPLES, SAMPLES], 'all are created');
-    t.comment(`the Azure webhook adds to the creation of a pod, ${created.summary}`);
-    const { summary, answers } = await measureBurst(api, () => labelled, BURST);
-    t.equal(answers.filter(({ status }) => status === 201).length, BURST.count, 'all of a burst are created');
-    t.comment(`the Azure webhook, a burst of ${summary}`);
   }
 
   async function callEarlier(): Promise<void> {

@@ -78,6 +78,23 @@ export async function readBundle(api: Api): Promise<string | undefined> {
   return webhooks[0]?.clientConfig.caBundle;
 }
 
+/** Names of the replicas that serve, without the old ones, which drain. */
+export async function listServing(api: Api): Promise<string[]> {
+  const { items } = (await api.get(WEBHOOK_PODS)) as {
+    items: { metadata: { name: string; deletionTimestamp?: string }; status: { phase: string } }[];
+  };
+  return items
+    .filter(({ metadata, status }) => status.phase === 'Running' && metadata.deletionTimestamp === undefined)
+    .map(({ metadata }) => metadata.name);
+}
+
+/** The text of a file in a replica of the webhook; there, `/proc/1` is the webhook's process. */
+export async function readOfWebhook(replica: string, path: string): Promise<string> {
+  const print = `process.stdout.write(require('node:fs').readFileSync('${path}', 'utf8'))`;
+  const command = ['/nodejs/bin/node', '-e', print];
+  return run('kubectl', ['exec', '-n', SYSTEM_NAMESPACE, replica, '-c', 'webhook', '--', ...command]);
+}
+
 /** Restarts the webhook, one replica after the other; waits until all are ready. */
 export async function restartWebhook(): Promise<void> {
   await run('kubectl', ['rollout', 'restart', '-n', SYSTEM_NAMESPACE, `deployment/${WEBHOOK_NAME}`]);

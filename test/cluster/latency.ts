@@ -14,6 +14,8 @@ export interface BurstOptions {
 export interface Burst {
   /** Seconds until all were answered, and p50 and p99 of a creation. */
   readonly summary: string;
+  /** Milliseconds of each creation. */
+  readonly times: readonly number[];
   readonly answers: readonly ApiAnswer[];
 }
 
@@ -34,46 +36,61 @@ export async function measureBurst(
   const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
   const [p50, p99] = [0.5, 0.99].map((share) => percentile(times, share).toFixed(0));
   const summary = `${count} pods at ${parallel} in parallel: ${seconds} s in all, p50 ${p50} ms, p99 ${p99} ms`;
-  return { summary, answers };
+  return { summary, times, answers };
 }
 
-export interface AddedLatency {
-  /** For both p50 and p99: the creation with less that without; and the API server's own calls of the webhook. */
+/** A pod for which a webhook is called. */
+export interface CalledFor {
+  readonly pod: KubernetesObject;
+  /** The webhook's entry in its configuration. */
+  readonly webhook: string;
+}
+
+export interface AddedLatency<Kind extends string> {
+  /** For both p50 and p99: the creation, with what the webhook adds to it; and the API server's own calls of the webhook. */
   readonly summary: string;
   /** The pods that were created, as the API server answers them. */
-  readonly without: readonly unknown[];
-  readonly with: readonly unknown[];
+  readonly created: Readonly<Record<Kind | 'without', readonly unknown[]>>;
 }
 
-/** Creates pods for which the webhook is called and pods for which it isn't, in turn, so that a busy moment slows both. */
-export async function measureAddedLatency(
+/** Creates a pod for which no webhook is called and one of each kind, in turn, so that a busy moment slows all. */
+export async function measureAddedLatency<Kind extends string>(
   api: Api,
-  pods: { readonly without: KubernetesObject; readonly with: KubernetesObject },
+  without: KubernetesObject,
+  kinds: Readonly<Record<Kind, CalledFor>>,
   samples: number,
-  webhook: string,
-): Promise<AddedLatency> {
-  const withoutCall = { times: [] as number[], created: [] as unknown[] };
-  const withCall = { times: [] as number[], created: [] as unknown[] };
-  const before = await readHistogram(api, webhook);
+): Promise<AddedLatency<Kind>> {
+  const names = Object.keys(kinds) as Kind[];
+  const times: Record<string, number[]> = {};
+  const created = Object.fromEntries(['without', ...names].map((name) => [name, [] as unknown[]]));
+  const readAll = () => Promise.all(names.map((name) => readHistogram(api, kinds[name].webhook)));
+  const before = await readAll();
   for (let index = 0; index < samples; index += 1) {
-    await create(pods.without, withoutCall);
-    await create(pods.with, withCall);
+    await create('without', without);
+    for (const name of names) await create(name, kinds[name].pod);
   }
-  const add = (share: number): string =>
-    `p${share * 100} ${(percentile(withCall.times, share) - percentile(withoutCall.times, share)).toFixed(1)} ms`;
-  const calls = subtract(await readHistogram(api, webhook), before);
-  const own = `p50 ${estimateMs(calls, 0.5).toFixed(1)} ms, p99 ${estimateMs(calls, 0.99).toFixed(1)} ms`;
+  const after = await readAll();
+  const measured = (name: string, share: number): number => percentile(times[name] ?? [], share);
+  const describe = (name: string, index: number): string => {
+    const add = (share: number): string => {
+      const ms = measured(name, share);
+      return `p${share * 100} ${ms.toFixed(1)} ms (${(ms - measured('without', share)).toFixed(1)} added)`;
+    };
+    const calls = subtract(after[index] ?? new Map(), before[index] ?? new Map());
+    const own = `p50 ${estimateMs(calls, 0.5).toFixed(1)} ms, p99 ${estimateMs(calls, 0.99).toFixed(1)} ms`;
+    return `${name} ${add(0.5)}, ${add(0.99)}, the API server's own histogram of the call: ${own}`;
+  };
+  const base = `without p50 ${measured('without', 0.5).toFixed(1)} ms, p99 ${measured('without', 0.99).toFixed(1)} ms`;
   return {
-    summary: `over ${samples}: ${add(0.5)}, ${add(0.99)}; the API server's own histogram of the call: ${own}`,
-    without: withoutCall.created,
-    with: withCall.created,
+    summary: `over ${samples}: ${[base, ...names.map(describe)].join('; ')}`,
+    created: created as Record<Kind | 'without', unknown[]>,
   };
 
-  async function create(pod: KubernetesObject, result: { times: number[]; created: unknown[] }): Promise<void> {
+  async function create(name: string, pod: KubernetesObject): Promise<void> {
     const start = performance.now();
     const { status, body } = await api.create(pod, '?dryRun=All');
-    result.times.push(performance.now() - start);
-    if (status === 201) result.created.push(body);
+    (times[name] ??= []).push(performance.now() - start);
+    if (status === 201) created[name]?.push(body);
   }
 }
 

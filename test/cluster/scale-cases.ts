@@ -3,7 +3,7 @@ import type { Test } from 'tap';
 import { AZURE_ANNOTATION, INJECT, WEBHOOK_ENTRY } from '../../src/names.js';
 import { CLIENT_ID } from './azure.js';
 import type { Cluster } from './cluster.test.js';
-import { addNamespace, removeNamespace, restartWebhook, run, SYSTEM_NAMESPACE, WEBHOOK_PODS } from './installation.js';
+import { addNamespace, listServing, readOfWebhook, removeNamespace, restartWebhook } from './installation.js';
 import { measureAddedLatency, measureBurst } from './latency.js';
 import { buildSmallPod, inParallel, isInjected } from './load.js';
 
@@ -48,31 +48,12 @@ export async function scaleCases(t: Test, { api, azure }: Cluster): Promise<void
   await removeNamespace(api, NAMESPACE);
 
   async function measureMemory(when: string, limitMb: number): Promise<void> {
-    const { items } = (await api.get(WEBHOOK_PODS)) as {
-      items: { metadata: { name: string; deletionTimestamp?: string }; status: { phase: string } }[];
-    };
-    // Without the old replicas, which drain.
-    const running = items.filter(
-      ({ metadata, status }) => status.phase === 'Running' && metadata.deletionTimestamp === undefined,
-    );
-    t.equal(running.length, 2, 'both replicas are measured');
-    for (const { metadata } of running) {
-      const script =
-        "console.log(/^Anonymous: +(\\d+)/m.exec(require('fs').readFileSync('/proc/1/smaps_rollup', 'utf8'))[1])";
-      const kilobytes = await run('kubectl', [
-        'exec',
-        '-n',
-        SYSTEM_NAMESPACE,
-        metadata.name,
-        '-c',
-        'webhook',
-        '--',
-        '/nodejs/bin/node',
-        '-e',
-        script,
-      ]);
+    const replicas = await listServing(api);
+    t.equal(replicas.length, 2, 'both replicas are measured');
+    for (const replica of replicas) {
+      const kilobytes = /^Anonymous: +(\d+)/m.exec(await readOfWebhook(replica, '/proc/1/smaps_rollup'))?.[1];
       const megabytes = Number(kilobytes) / 1024;
-      t.comment(`${metadata.name}: ${megabytes.toFixed(1)} MB of anonymous memory ${when}`);
+      t.comment(`${replica}: ${megabytes.toFixed(1)} MB of anonymous memory ${when}`);
       t.ok(megabytes <= limitMb, `at most ${limitMb} MB ${when}`);
     }
   }
@@ -93,13 +74,11 @@ export async function scaleCases(t: Test, { api, azure }: Cluster): Promise<void
   }
 
   async function latency(t: Test): Promise<void> {
-    const pods = {
-      without: buildSmallPod(NAMESPACE, 'latency', { annotations: { [INJECT]: 'disabled' } }),
-      with: buildSmallPod(NAMESPACE, 'latency', { asksByName: true }),
-    };
-    const created = await measureAddedLatency(api, pods, SAMPLES, WEBHOOK_ENTRY);
+    const without = buildSmallPod(NAMESPACE, 'latency', { annotations: { [INJECT]: 'disabled' } });
+    const ours = { pod: buildSmallPod(NAMESPACE, 'latency', { asksByName: true }), webhook: WEBHOOK_ENTRY };
+    const { created, summary } = await measureAddedLatency(api, without, { ours }, SAMPLES);
     t.equal(created.without.filter((pod) => !isInjected(pod)).length, SAMPLES, 'all are created and not injected');
-    t.equal(created.with.filter(isInjected).length, SAMPLES, 'all are created and injected');
-    t.comment(`added to the creation of a pod, ${created.summary}`);
+    t.equal(created.ours.filter(isInjected).length, SAMPLES, 'all are created and injected');
+    t.comment(`the creation of a pod, ${summary}`);
   }
 }
