@@ -110,10 +110,10 @@ const LEFT_OUT =
 /** Fills the cache, and returns the version of the list. */
 async function listAll({ api, cache, log }: ReflectorOptions, timing: ReflectorTiming): Promise<string> {
   const replacement = cache.startReplacement();
-  let leftOut = 0;
+  let crowded = 0;
   const selection = selectPage((item) => {
     const account = readServiceAccount(item);
-    if (account !== undefined && !replacement.set(account)) leftOut += 1;
+    if (account !== undefined && !replacement.set(account)) crowded += 1;
   });
   let limit: number = PAGE_SIZE.first;
   let token = '';
@@ -131,7 +131,7 @@ async function listAll({ api, cache, log }: ReflectorOptions, timing: ReflectorT
     token = page.token;
     if (token === '') {
       replacement.commit();
-      if (leftOut > 0) log.warn(LEFT_OUT, { count: leftOut });
+      if (crowded > 0) log.warn(LEFT_OUT, { kept: cache.size });
       return page.version;
     }
     if (answer.bytes < SMALL_PAGE_BYTES) limit = Math.min(PAGE_SIZE.max, 2 * limit);

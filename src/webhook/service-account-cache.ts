@@ -15,7 +15,7 @@ export interface ServiceAccount {
 
 /** Service accounts that were just read, all of them or one after the other. */
 export interface ServiceAccountStore {
-  /** @returns false where there is no room; what was known of the account is then forgotten. */
+  /** @returns false where there was no room for all: this account, or others, are then forgotten. */
   set(account: ServiceAccount): boolean;
 }
 
@@ -29,30 +29,26 @@ export interface ServiceAccountCache extends ServiceAccountStore {
   readonly size: number;
 }
 
-/** Limits of what is kept, in characters of names and values, with {@link ENTRY_COST} for each account. */
-export interface CacheLimits {
-  readonly total: number;
-  /** Who may write the service accounts of one namespace must not push out those of all others. */
-  readonly perNamespace: number;
-}
-
-/** An account with an identity counts as about 300: room for more than 25,000 of them, and for 60,000 without annotations. */
-const LIMITS: CacheLimits = { total: 8 * 1024 * 1024, perNamespace: 4 * 1024 * 1024 };
+/**
+ * Limit of what is kept, in characters of names and values, with {@link ENTRY_COST} for each account. One with an identity counts
+ * as about 300: room for more than 25,000 of them, and for 60,000 without annotations.
+ */
+const MAX_COST = 8 * 1024 * 1024;
 
 /** What an account takes beside its texts: an entry of a map, its strings' heads, an object. */
 const ENTRY_COST = 120;
 /** The same of an annotation. The names of annotations are shared. */
 const ANNOTATION_COST = 24;
 
-export function createServiceAccountCache(limits = LIMITS): ServiceAccountCache {
-  let content = createContent(limits);
+export function createServiceAccountCache(maxCost = MAX_COST): ServiceAccountCache {
+  let content = createContent(maxCost);
   return {
     get: (namespace, name) => content.get(namespace, name),
     hasNamespace: (namespace) => content.hasNamespace(namespace),
     set: (account) => content.set(account),
     delete: ({ namespace, name }) => content.delete(namespace, name),
     startReplacement: () => {
-      const next = createContent(limits);
+      const next = createContent(maxCost);
       return { set: next.set, commit: () => void (content = next) };
     },
     get size() {
@@ -67,7 +63,7 @@ interface Namespace {
   cost: number;
 }
 
-function createContent({ total, perNamespace }: CacheLimits) {
+function createContent(maxCost: number) {
   const namespaces = new Map<string, Namespace>();
   let totalCost = 0;
   let size = 0;
@@ -84,17 +80,29 @@ function createContent({ total, perNamespace }: CacheLimits) {
     if (entry.accounts.size === 0) namespaces.delete(namespace);
   };
 
+  /** The namespace that takes most gives way, so that whoever fills one is in his own way only. */
+  const makeRoom = (needed: number, own: number): boolean => {
+    while (totalCost + needed > maxCost) {
+      const [namespace, largest] = findLargest(namespaces) ?? [];
+      const [oldest] = largest?.accounts.keys() ?? [];
+      if (namespace === undefined || oldest === undefined || (largest?.cost ?? 0) <= own + needed) return false;
+      remove(namespace, oldest);
+    }
+    return true;
+  };
+
   const set = ({ namespace, name, annotations }: ServiceAccount): boolean => {
     remove(namespace, name);
     const cost = countCost(name, annotations);
+    const sizeBefore = size;
+    if (!makeRoom(cost, namespaces.get(namespace)?.cost ?? 0)) return false;
     const entry = namespaces.get(namespace) ?? { accounts: new Map<string, Annotations>(), cost: 0 };
-    if (totalCost + cost > total || entry.cost + cost > perNamespace) return false;
     namespaces.set(namespace, entry);
     entry.accounts.set(name, annotations);
     entry.cost += cost;
     totalCost += cost;
     size += 1;
-    return true;
+    return size > sizeBefore;
   };
 
   return {
@@ -104,6 +112,12 @@ function createContent({ total, perNamespace }: CacheLimits) {
     delete: remove,
     size: (): number => size,
   };
+}
+
+function findLargest(namespaces: ReadonlyMap<string, Namespace>): readonly [string, Namespace] | undefined {
+  let found: readonly [string, Namespace] | undefined;
+  for (const entry of namespaces) if (found === undefined || entry[1].cost > found[1].cost) found = entry;
+  return found;
 }
 
 function countCost(name: string, annotations: Annotations): number {
