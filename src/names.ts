@@ -58,6 +58,9 @@ export const WRITTEN_ANNOTATION = {
 /** Name of the injected native sidecar. */
 export const SIDECAR_CONTAINER = PRODUCT;
 
+/** Name of its port, by which a PodMonitor finds it whatever its number is. Kubernetes allows 15 characters. */
+export const SIDECAR_PORT_NAME = 'ado-git-metrics';
+
 /** Volumes that injection adds. */
 export const VOLUME = {
   /** Projected service account token; mounted in the sidecar only. */

@@ -3,7 +3,7 @@
  * of others may decide what its process loads (docs/decisions/0019-what-the-sidecar-loads.md). All else is carried over as others left it: image mirrors, AlwaysPullImages, LimitRange, OpenShift's SCC, the vertical autoscaler and
  * meshes have the last word there, since nobody corrects after us. PURE.
  */
-import type { Container, EnvVar, VolumeMount } from '../kubernetes/types.js';
+import type { Container, ContainerPort, EnvVar, VolumeMount } from '../kubernetes/types.js';
 import {
   API_TOKEN_DIRECTORY,
   EXTRA_CA_DIRECTORY,
@@ -11,6 +11,7 @@ import {
   IMAGE_DIRECTORIES,
   OUR_VOLUMES,
   SIDECAR_ENV,
+  SIDECAR_PORT_NAME,
   STATE_DIRECTORY,
   TOKEN_DIRECTORY,
   VOLUME,
@@ -30,6 +31,7 @@ export function carryOver(existing: Container, wanted: SidecarContainer): Contai
     command: isSameTexts(before['command'], wanted.command) ? before['command'] : wanted.command,
     restartPolicy: wanted.restartPolicy,
     env: restoreEnv(existing.env ?? [], wanted.env ?? []),
+    ports: followPort(existing.ports, wanted.ports?.[0]?.containerPort),
     volumeMounts: restoreMounts(existing.volumeMounts ?? [], wanted.volumeMounts ?? []),
     volumeDevices: undefined,
     livenessProbe: followProbe('healthz', existing, before['livenessProbe'], wanted.livenessProbe),
@@ -91,6 +93,14 @@ function isInTheWay(mountPath: string): boolean {
   return (
     mountPath.split('/').includes('..') || KEPT_CLEAR.some((one) => isAtOrBelow(path, one) || isAtOrBelow(one, path))
   );
+}
+
+/** The port of our name follows the settings. One that others removed does not come back, and theirs stay. */
+function followPort(existing: Container['ports'], wanted: number | undefined): Container['ports'] {
+  const isStale = ({ name, containerPort }: ContainerPort): boolean =>
+    name === SIDECAR_PORT_NAME && containerPort !== wanted;
+  if (wanted === undefined || existing?.some(isStale) !== true) return existing;
+  return existing.map((port) => (isStale(port) ? { ...port, containerPort: wanted } : port));
 }
 
 /** The value of a variable of the existing sidecar, which says what the earlier pass was set to. */

@@ -167,7 +167,7 @@ const checkContainer = objectOf<Container>({
     ),
   ),
   volumeDevices: optional(listOf(objectOf<VolumeDevice>({ name: checkName, devicePath: checkText }))),
-  ports: optional(listOf(objectOf<ContainerPort>({ containerPort: optional(checkWhole) }))),
+  ports: optional(listOf(objectOf<ContainerPort>({ containerPort: optional(checkWhole), name: optional(checkText) }))),
   resources: optional(checkResources),
   securityContext: optional(checkSecurityContext),
 });

@@ -10,6 +10,7 @@ import {
   NO_PORT,
   SIDECAR_CONTAINER,
   SIDECAR_ENV,
+  SIDECAR_PORT_NAME,
   STATE_DIRECTORY,
   TOKEN_DIRECTORY,
   TOKEN_FILE,
@@ -53,6 +54,7 @@ export function buildSidecar(
     command: [IMAGE.node, ...defaults.nodeFlags, IMAGE.sidecar],
     restartPolicy: 'Always',
     env: buildEnv(settings, defaults, port),
+    ...(port !== NO_PORT && { ports: [{ name: SIDECAR_PORT_NAME, containerPort: port, protocol: 'TCP' }] }),
     volumeMounts: [
       { name: VOLUME.token, mountPath: TOKEN_DIRECTORY, readOnly: true },
       { name: VOLUME.state, mountPath: STATE_DIRECTORY },

@@ -25,6 +25,7 @@ export interface VolumeDevice {
 
 export interface ContainerPort {
   readonly containerPort?: number | null;
+  readonly name?: string | null;
 }
 
 export type Quantities = Readonly<Record<string, string | number>>;

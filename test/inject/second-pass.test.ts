@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { applyPatch } from 'rfc6902';
 import t from 'tap';
 import { type Defaults, injectPod, STANDARD_DEFAULTS, uninjectPod } from '../../src/inject/index.js';
-import { ANNOTATION, SIDECAR_CONTAINER, USE_LABEL, WRITTEN_ANNOTATION } from '../../src/names.js';
+import { ANNOTATION, SIDECAR_CONTAINER, SIDECAR_PORT_NAME, USE_LABEL, WRITTEN_ANNOTATION } from '../../src/names.js';
 import { byName, inject, type Item, patched, type PodJson, pods } from '../support/arbitrary-pods.js';
 
 const RUNS = { numRuns: 300 };
@@ -233,11 +233,24 @@ function env(item: Item | undefined): Record<string, unknown> {
   return Object.fromEntries(((item?.['env'] ?? []) as Item[]).map(({ name, value }) => [name, value]));
 }
 
-void t.test('the probe follows the port, unless others rewrote it', (t) => {
+void t.test('probe and named port follow the port, unless others rewrote them', (t) => {
   const first = pass(buildPod());
   const followed = findSidecar(pass(first, { [ANNOTATION.port]: '9000' }));
   t.equal(env(followed)['ADO_GIT_PORT'], '9000');
   t.strictSame((followed['livenessProbe'] as Item)['httpGet'], { path: '/healthz', port: 9000, scheme: 'HTTP' });
+
+  const named = { name: SIDECAR_PORT_NAME, containerPort: 9000, protocol: 'TCP' };
+  t.strictSame(followed['ports'], [named]);
+  const own = { name: 'of-a-mesh', containerPort: 15020 };
+  const shared = structuredClone(first);
+  (findSidecar(shared)['ports'] as Item[]).push(own);
+  t.strictSame(findSidecar(pass(shared, { [ANNOTATION.port]: '9000' }))['ports'], [named, own]);
+  for (const ports of [undefined, null, [], [own]]) {
+    const changed = structuredClone(first);
+    Object.assign(findSidecar(changed), { ports });
+    const { ports: kept } = findSidecar(pass(changed, { [ANNOTATION.port]: '9000' }));
+    t.strictSame(kept, ports, 'a port that others removed does not come back');
+  }
 
   const slower = structuredClone(first);
   Object.assign(findSidecar(slower)['livenessProbe'] as object, { periodSeconds: 30, timeoutSeconds: 20 });
