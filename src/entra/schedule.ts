@@ -61,6 +61,8 @@ const PAUSES: Readonly<Record<FailureClass, PauseRule>> = {
   'bad-answer': backOff,
 };
 
+export const FAILURE_CLASSES = Object.keys(PAUSES) as readonly FailureClass[];
+
 /** Seconds from a failure to the next exchange. `Retry-After` is obeyed on 429; elsewhere the back-off limits it. */
 export function choosePauseSeconds(failure: Failure, circumstances: Circumstances): number {
   const asked = Math.min(failure.retryAfterSeconds ?? 0, MAX_RETRY_AFTER_SECONDS);

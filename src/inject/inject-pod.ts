@@ -27,6 +27,8 @@ export type ServiceAccountLookup =
 
 interface Injected {
   readonly kind: 'injected';
+  /** Whether the pod is marked by an earlier pass: this one is then no injection of its own. */
+  readonly isLaterPass: boolean;
   /** RFC 6902; empty where an earlier pass left nothing to do. */
   readonly patch: readonly Operation[];
   readonly warnings: readonly Warning[];
@@ -74,7 +76,8 @@ export function completeInjection(candidate: Candidate, lookup: ServiceAccountLo
   });
   const overflow = findOverflow(annotationsBytes);
   if (overflow !== undefined) return refusePod(source, overflow);
-  return { kind: 'injected', patch, warnings: listWarnings(candidate, resolved, plans), status };
+  const warnings = listWarnings(candidate, resolved, plans);
+  return { kind: 'injected', isLaterPass: isEarlierPass(pod), patch, warnings, status };
 }
 
 /** During an upgrade replicas differ: where a default is missing in one, what another wrote for the pod stays. */

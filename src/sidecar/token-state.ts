@@ -2,6 +2,7 @@
 import { FIRST_TOKEN_WAIT_SECONDS } from '../defaults.js';
 import type { FailureClass } from '../entra/failure.js';
 import type { Identity } from '../entra/identity.js';
+import { FAILURE_CLASSES } from '../entra/schedule.js';
 import type { Startup } from '../names.js';
 import type { EpochMs, Milliseconds } from '../time.js';
 import type { RecordedFailure, Snapshot } from './message-for-git.js';
@@ -58,7 +59,8 @@ export function createTokenState(identity: Identity, startedAt: Instant): TokenS
     wasReady: false,
     hasPermanentFailure: false,
     successes: 0,
-    failures: new Map(),
+    // Each class from 0 on: Prometheus does not see the first event of a series that appears with it.
+    failures: new Map(FAILURE_CLASSES.map((kind) => [kind, 0])),
   };
 }
 

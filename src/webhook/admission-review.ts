@@ -3,7 +3,14 @@
  * https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
  */
 import { MAX_WARNING_LENGTH } from '../defaults.js';
-import { DENIED_REASONS, type Outcome, type RefusalReason } from '../inject/index.js';
+import {
+  DENIED_REASONS,
+  LASTING_REASONS,
+  type Outcome,
+  PASSING_REASONS,
+  type RefusalReason,
+  SKIP_REASONS,
+} from '../inject/index.js';
 import { PRODUCT } from '../names.js';
 import { isObject } from '../values/json.js';
 import { isUid } from '../values/kubernetes.js';
@@ -41,27 +48,36 @@ export type Decoded =
   /** Not a review, so no review can answer it. */
   | { readonly kind: 'unreadable'; readonly message: string };
 
-/** The result of a request: the label `outcome` of metrics and a field of logs. */
-export const ADMISSION_RESULTS = [
-  'injected',
-  /** An earlier pass has already injected the pod. */
-  'unchanged',
-  'skipped',
-  /** Not injected for a lasting cause, and created with a warning. */
-  'admitted',
-  'denied',
+const NO_REASON = [''] as const;
+
+/**
+ * How the answer to a request is named in metrics (the label `outcome`), logs and the audit log, each with the reasons that
+ * it can have.
+ */
+export const OUTCOME_REASONS = {
+  /** By the first pass over the pod, so that each pod counts once. */
+  injected: NO_REASON,
+  /** A later pass restored what others had changed on our items. */
+  updated: NO_REASON,
+  /** A later pass found nothing to do. */
+  unchanged: NO_REASON,
+  /** The API server applies the rules on namespaces, so that none of these pods comes here. */
+  skipped: SKIP_REASONS.filter((reason) => !reason.startsWith('namespace-')),
+  /** For a lasting cause; created with a warning. */
+  not_injected: LASTING_REASONS,
+  denied: [...LASTING_REASONS, ...DENIED_REASONS],
   /** Denied with code 503 for a temporary cause. */
-  'retry',
+  retry: PASSING_REASONS,
   /** Allowed with a warning. */
-  'not-a-pod-creation',
+  not_a_pod_creation: NO_REASON,
   /** The request could not be read. */
-  'refused',
+  refused: NO_REASON,
   /** Answered with 503 before it was read; the API server tries again. */
-  'overloaded',
+  overloaded: NO_REASON,
   /** A defect of this program. */
-  'failed',
-] as const;
-export type AdmissionResult = (typeof ADMISSION_RESULTS)[number];
+  failed: NO_REASON,
+} as const;
+export type AdmissionOutcome = keyof typeof OUTCOME_REASONS;
 
 /** The part of `metav1.Status` that gives the reason. */
 export interface Status {
@@ -152,20 +168,21 @@ function isEmpty(value: unknown): boolean {
 }
 
 /** The name of the outcome in logs, metrics and the audit log. */
-export function nameResult(outcome: Outcome): AdmissionResult {
+export function nameOutcome(outcome: Outcome): AdmissionOutcome {
   switch (outcome.kind) {
     case 'injected':
-      return outcome.patch.length > 0 ? 'injected' : 'unchanged';
+      if (outcome.patch.length === 0) return 'unchanged';
+      return outcome.isLaterPass ? 'updated' : 'injected';
     case 'skipped':
       return 'skipped';
     case 'refused':
-      return ({ admit: 'admitted', deny: 'denied', retry: 'retry' } as const)[outcome.answer];
+      return ({ admit: 'not_injected', deny: 'denied', retry: 'retry' } as const)[outcome.answer];
   }
 }
 
 /** The response to an outcome: a patch, warnings or a status, and small annotations for the API server's audit log. */
 export function encodeOutcome(uid: string, outcome: Outcome): AdmissionResponse {
-  const result = nameResult(outcome);
+  const name = nameOutcome(outcome);
   switch (outcome.kind) {
     case 'injected': {
       const { clientId, tenantId } = outcome.status;
@@ -177,13 +194,13 @@ export function encodeOutcome(uid: string, outcome: Outcome): AdmissionResponse 
           patch: Buffer.from(JSON.stringify(outcome.patch)).toString('base64'),
         }),
         ...(outcome.warnings.length > 0 && { warnings: outcome.warnings.map(({ message }) => writeWarning(message)) }),
-        auditAnnotations: { outcome: result, 'client-id': clientId, 'tenant-id': tenantId },
+        auditAnnotations: { outcome: name, 'client-id': clientId, 'tenant-id': tenantId },
       };
     }
     case 'skipped':
-      return { uid, allowed: true, auditAnnotations: { outcome: result, reason: outcome.reason } };
+      return { uid, allowed: true, auditAnnotations: { outcome: name, reason: outcome.reason } };
     case 'refused': {
-      const auditAnnotations = { outcome: result, reason: outcome.reason };
+      const auditAnnotations = { outcome: name, reason: outcome.reason };
       if (outcome.answer === 'admit') {
         return { uid, allowed: true, warnings: [writeWarning(outcome.message)], auditAnnotations };
       }

@@ -10,12 +10,12 @@ import {
 } from '../inject/index.js';
 import type { Logger } from '../log.js';
 import {
+  type AdmissionOutcome,
   type AdmissionRequest,
-  type AdmissionResult,
   decodeReview,
   encodeOther,
   encodeOutcome,
-  nameResult,
+  nameOutcome,
   writeFailure,
   writeReview,
 } from './admission-review.js';
@@ -34,7 +34,7 @@ export interface AdmissionAnswer {
   readonly status: number;
   /** JSON: an AdmissionReview, or a Status where there was none to answer. */
   readonly body: string;
-  readonly result: AdmissionResult;
+  readonly outcome: AdmissionOutcome;
   readonly reason: Reason | '';
 }
 
@@ -44,11 +44,14 @@ export type Admit = (bytes: Buffer, next: NextTurn) => Promise<AdmissionAnswer>;
 /** Creates the function that answers reviews. It never rejects: a defect of this program is answered with status 500. */
 export function createAdmission({ serviceAccounts, defaults, log, report }: AdmissionOptions): Admit {
   const answerOutcome = (request: AdmissionRequest, outcome: Outcome): AdmissionAnswer => {
-    const result = nameResult(outcome);
-    logOutcome(log, outcome, result, request);
+    logOutcome(log, outcome, request);
     if (!request.dryRun) report(outcome, request);
-    const body = writeReview(encodeOutcome(request.uid, outcome));
-    return { status: 200, body, result, reason: outcome.kind === 'injected' ? '' : outcome.reason };
+    return {
+      status: 200,
+      body: writeReview(encodeOutcome(request.uid, outcome)),
+      outcome: nameOutcome(outcome),
+      reason: outcome.kind === 'injected' ? '' : outcome.reason,
+    };
   };
 
   const answerPod = async (request: AdmissionRequest, next: NextTurn): Promise<AdmissionAnswer> => {
@@ -75,15 +78,15 @@ export function createAdmission({ serviceAccounts, defaults, log, report }: Admi
           return await answerPod(decoded.request, next);
         case 'not-a-pod-creation':
         case 'incomplete': {
-          const result = decoded.kind === 'incomplete' ? 'refused' : decoded.kind;
-          log.warn(decoded.message, { outcome: result, uid: decoded.uid });
-          return { status: 200, body: writeReview(encodeOther(decoded)), result, reason: '' };
+          const outcome = decoded.kind === 'incomplete' ? 'refused' : 'not_a_pod_creation';
+          log.warn(decoded.message, { outcome, uid: decoded.uid });
+          return { status: 200, body: writeReview(encodeOther(decoded)), outcome, reason: '' };
         }
         case 'unreadable':
           return answerFailure(log, {
             status: 400,
             reason: 'BadRequest',
-            result: 'refused',
+            outcome: 'refused',
             message: decoded.message,
           });
       }
@@ -95,7 +98,7 @@ export function createAdmission({ serviceAccounts, defaults, log, report }: Admi
       // The cause is for the log only: the answer may go to a stranger.
       const message =
         "the pod could not be decided on because of a defect of ado-git-identity; the webhook's log says more";
-      return answerFailure(log, { status: 500, reason: 'InternalError', result: 'failed', message });
+      return answerFailure(log, { status: 500, reason: 'InternalError', outcome: 'failed', message });
     }
   };
 }
@@ -110,22 +113,22 @@ export interface Failure {
   readonly status: number;
   /** Of the `metav1.Status`, such as `BadRequest`. */
   readonly reason: string;
-  readonly result: 'refused' | 'overloaded' | 'failed';
+  readonly outcome: 'refused' | 'overloaded' | 'failed';
   readonly message: string;
 }
 
 /** The answer to a request that can't be answered with a review. It is logged here. */
 export function answerFailure(
   log: Pick<Logger, 'warn'>,
-  { status, reason, result, message }: Failure,
+  { status, reason, outcome, message }: Failure,
 ): AdmissionAnswer {
-  log.warn(message, { outcome: result, status });
-  return { status, body: writeFailure({ code: status, reason, message }), result, reason: '' };
+  log.warn(message, { outcome, status });
+  return { status, body: writeFailure({ code: status, reason, message }), outcome, reason: '' };
 }
 
-function logOutcome(log: Logger, outcome: Outcome, result: AdmissionResult, request: AdmissionRequest): void {
+function logOutcome(log: Logger, outcome: Outcome, request: AdmissionRequest): void {
   const { namespace, podName: pod, dryRun, uid } = request;
-  const fields = { outcome: result, namespace, pod, uid, ...(dryRun && { dryRun }) };
+  const fields = { outcome: nameOutcome(outcome), namespace, pod, uid, ...(dryRun && { dryRun }) };
   switch (outcome.kind) {
     case 'injected': {
       const { clientId, tenantId } = outcome.status;

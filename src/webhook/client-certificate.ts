@@ -28,7 +28,7 @@ export function createClientCheck(commonNames: readonly string[], log: Logger, c
     const writer: Pick<Logger, 'warn'> = budget.take('')
       ? log
       : { warn: (message, fields) => log.debug(message, fields) };
-    return answerFailure(writer, { ...refusal, result: 'refused' });
+    return answerFailure(writer, { ...refusal, outcome: 'refused' });
   };
 }
 

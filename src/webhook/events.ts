@@ -24,8 +24,11 @@ export interface EventRecorderOptions {
   readonly now: Now;
   /** Does not jump, as a wall clock does when it is set. */
   readonly clock: () => Milliseconds;
-  readonly count: (result: 'sent' | 'failed' | 'dropped') => void;
+  readonly count: (outcome: EventOutcome) => void;
 }
+
+export const EVENT_OUTCOMES = ['sent', 'failed', 'dropped'] as const;
+export type EventOutcome = (typeof EVENT_OUTCOMES)[number];
 
 export type RecordEvent = (outcome: Outcome, request: AdmissionRequest) => void;
 

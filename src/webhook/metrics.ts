@@ -1,30 +1,34 @@
 /** The webhook's metrics: few labels, and no identities or names in them. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { CertificateObserver } from '../certificates/managed/source.js';
+import { type CertificateObserver, REPAIRED_OBJECTS, ROTATIONS } from '../certificates/managed/source.js';
 import type { Reason } from '../inject/index.js';
 import type { EpochMs, Now } from '../time.js';
-import type { AdmissionResult } from './admission-review.js';
-import type { ReflectorObserver } from './reflector.js';
-import type { LiveReadResult } from './service-account-lookup.js';
+import { type AdmissionOutcome, OUTCOME_REASONS } from './admission-review.js';
+import { EVENT_OUTCOMES, type EventOutcome } from './events.js';
+import { type ReflectorObserver, WATCH_RESTART_CAUSES } from './reflector.js';
+import { LIVE_READ_OUTCOMES, type LiveReadOutcome } from './service-account-lookup.js';
 
 export interface Metrics extends AdmissionMetrics, ServiceAccountMetrics, CertificateMetrics {
   readonly registry: Registry;
-  readonly countEvent: (result: 'sent' | 'failed' | 'dropped') => void;
+  readonly countEvent: (outcome: EventOutcome) => void;
 }
 
 interface AdmissionMetrics {
-  readonly countAdmission: (result: AdmissionResult, reason: Reason | '') => void;
+  readonly countAdmission: (outcome: AdmissionOutcome, reason: Reason | '') => void;
   /** From the head of an admission request to the end of its answer. */
   readonly observeDuration: (durationMs: number) => void;
 }
 
 interface ServiceAccountMetrics {
-  readonly countLiveRead: (result: LiveReadResult) => void;
+  readonly countLiveRead: (outcome: LiveReadOutcome) => void;
   readonly reflector: ReflectorObserver;
 }
 
+const RELOAD_OUTCOMES = ['used', 'refused'] as const;
+type ReloadOutcome = (typeof RELOAD_OUTCOMES)[number];
+
 interface CertificateMetrics {
-  readonly countCertificateReload: (result: 'used' | 'refused') => void;
+  readonly countCertificateReload: (outcome: ReloadOutcome) => void;
   /** Of the certificate that is served. */
   readonly setValidity: (notBefore: EpochMs, notAfter: EpochMs) => void;
   /**
@@ -51,14 +55,14 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const events = series.counter(
     'events_total',
     'Kubernetes Events on the owners of pods that were not injected.',
-    'result',
+    EVENT_OUTCOMES.map((outcome) => ({ outcome })),
   );
   return {
     registry,
     ...createAdmissionMetrics(series, options),
     ...createServiceAccountMetrics(series, options),
     ...createCertificateMetrics(series),
-    countEvent: (result) => events.inc({ result }),
+    countEvent: (outcome) => events.inc({ outcome }),
   };
 }
 
@@ -81,8 +85,20 @@ function createSeries(registry: Registry) {
         },
       });
     },
-    counter: <Label extends string>(name: string, help: string, ...labelNames: Label[]): Counter<Label> =>
-      new Counter({ ...describe(name, help), labelNames }),
+    /**
+     * @param combinations all labels that can occur. Each starts at 0: of a series that appears with its first event,
+     *   `increase()` and `rate()` do not see that event.
+     */
+    counter: <Label extends string>(
+      name: string,
+      help: string,
+      combinations: readonly Readonly<Record<Label, string>>[],
+    ): Counter<Label> => {
+      const labelNames = Object.keys(combinations[0] ?? {}) as Label[];
+      const counter = new Counter({ ...describe(name, help), labelNames });
+      for (const labels of combinations) counter.inc(labels, 0);
+      return counter;
+    },
     histogram: (name: string, help: string, buckets: number[]): Histogram =>
       new Histogram({ ...describe(name, help), buckets }),
   };
@@ -92,8 +108,7 @@ function createAdmissionMetrics(series: Series, { countInFlight }: MetricsOption
   const admissions = series.counter(
     'admissions_total',
     'Admission requests by outcome and, where a pod was not injected, the reason.',
-    'outcome',
-    'reason',
+    Object.entries(OUTCOME_REASONS).flatMap(([outcome, reasons]) => reasons.map((reason) => ({ outcome, reason }))),
   );
   const duration = series.histogram(
     'admission_duration_seconds',
@@ -120,17 +135,17 @@ function createServiceAccountMetrics(
   const watchRestarts = series.counter(
     'service_account_watch_restarts_total',
     'Ends of the watch of service accounts: planned (ended), too old (expired), broken (failed).',
-    'cause',
+    WATCH_RESTART_CAUSES.map((cause) => ({ cause })),
   );
   const liveReads = series.counter(
     'service_account_live_reads_total',
     'Reads of a service account that the cache did not answer.',
-    'result',
+    LIVE_READ_OUTCOMES.map((outcome) => ({ outcome })),
   );
   isSynced.set(0);
   const hear = (): void => lastEvent.set(now() / 1000);
   return {
-    countLiveRead: (result) => liveReads.inc({ result }),
+    countLiveRead: (outcome) => liveReads.inc({ outcome }),
     reflector: {
       synced: () => {
         isSynced.set(1);
@@ -154,7 +169,7 @@ function createCertificateMetrics(series: Series): CertificateMetrics {
   const reloads = series.counter(
     'certificate_reloads_total',
     'Changes of the certificate: used, or refused as unfit.',
-    'result',
+    RELOAD_OUTCOMES.map((outcome) => ({ outcome })),
   );
   const observeCaBundle = (): ((isValid: boolean) => void) => {
     const bundleValid = series.gauge(
@@ -164,7 +179,7 @@ function createCertificateMetrics(series: Series): CertificateMetrics {
     return (isValid) => bundleValid.set(isValid ? 1 : 0);
   };
   return {
-    countCertificateReload: (result) => reloads.inc({ result }),
+    countCertificateReload: (outcome) => reloads.inc({ outcome }),
     setValidity: (notBefore, notAfter) => {
       start.set(notBefore / 1000);
       end.set(notAfter / 1000);
@@ -182,9 +197,13 @@ function createManagedObserver(series: Series, setBundleValid: (isValid: boolean
   const rotations = series.counter(
     'rotations_total',
     'Managed certificates that this replica has put into use.',
-    'kind',
+    ROTATIONS.map((kind) => ({ kind })),
   );
-  const repairs = series.counter('repairs_total', 'Changes by others that this replica has reverted.', 'object');
+  const repairs = series.counter(
+    'repairs_total',
+    'Changes by others that this replica has reverted.',
+    REPAIRED_OBJECTS.map((object) => ({ object })),
+  );
   return {
     rotated: (kind) => rotations.inc({ kind }),
     repaired: (object) => repairs.inc({ object }),

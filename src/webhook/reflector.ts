@@ -18,8 +18,11 @@ export interface ReflectorObserver {
   /** An event or a bookmark came. */
   heard(): void;
   /** `ended` by the server, as planned; `expired`: too old, so that a new list is needed; `failed` otherwise. */
-  restarted(cause: 'ended' | 'expired' | 'failed'): void;
+  restarted(cause: WatchRestartCause): void;
 }
+
+export const WATCH_RESTART_CAUSES = ['ended', 'expired', 'failed'] as const;
+export type WatchRestartCause = (typeof WATCH_RESTART_CAUSES)[number];
 
 export interface ReflectorOptions {
   readonly api: KubernetesApi;

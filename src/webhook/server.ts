@@ -110,7 +110,7 @@ type Send = (reply: FastifyReply, answer: AdmissionAnswer) => FastifyReply;
 function createSender({ metrics }: AppOptions, held: HeldBytes, isClosing: () => boolean): Send {
   return (reply, answer) => {
     const { raw } = reply.request;
-    metrics.countAdmission(answer.result, answer.reason);
+    metrics.countAdmission(answer.outcome, answer.reason);
     if (answer.status === 503) void reply.header('retry-after', '1');
     // A body that is not whole is not read to its end for an answer that does not depend on it.
     if (isClosing() || !raw.complete) void reply.header('connection', 'close');
@@ -135,7 +135,7 @@ function addAnswers(
   { send, connections }: Answering,
 ): void {
   const refuse = (reply: FastifyReply, status: number, reason: string, message: string): FastifyReply =>
-    send(reply, answerFailure(log, { status, reason, result: 'refused', message }));
+    send(reply, answerFailure(log, { status, reason, outcome: 'refused', message }));
 
   if (clients !== undefined) addClientCheck(fastify, createClientCheck(clients.commonNames, log, clock), send);
   fastify.addHook('onRequest', async (request, reply) => {
@@ -174,7 +174,7 @@ function addAnswers(
 
 function answerOverload(log: Logger, tooMany: string): AdmissionAnswer {
   const message = `too many ${tooMany} are being answered; try again in a second`;
-  return answerFailure(log, { status: 503, reason: 'ServiceUnavailable', result: 'overloaded', message });
+  return answerFailure(log, { status: 503, reason: 'ServiceUnavailable', outcome: 'overloaded', message });
 }
 
 /** Answers callers without the client certificate before anything else is done, and closes their connection. */

@@ -26,7 +26,8 @@ const READS: Readonly<Record<'total' | 'each', Allowance>> = {
 /** All namespaces that the cache does not know share one allowance: their names may be invented. */
 const UNKNOWN_NAMESPACES = '';
 
-export type LiveReadResult = 'found' | 'missing' | 'unavailable' | 'over-budget';
+export const LIVE_READ_OUTCOMES = ['found', 'missing', 'unavailable', 'over-budget'] as const;
+export type LiveReadOutcome = (typeof LIVE_READ_OUTCOMES)[number];
 
 export interface ServiceAccounts {
   /** What the cache holds; `undefined` where it does not know the service account. */
@@ -41,7 +42,7 @@ export interface ServiceAccounts {
 export interface ServiceAccountsOptions {
   readonly api: Pick<KubernetesApi, 'pick'>;
   readonly cache: Pick<ServiceAccountCache, 'get' | 'hasNamespace'>;
-  readonly onLiveRead: (result: LiveReadResult) => void;
+  readonly onLiveRead: (outcome: LiveReadOutcome) => void;
   /** Does not jump, as a wall clock does when it is set. */
   readonly clock: () => Milliseconds;
   readonly budgetMs?: number;

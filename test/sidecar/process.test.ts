@@ -47,6 +47,12 @@ const readError = (fixture: SidecarFixture): Record<string, unknown> => {
 const readToken = (fixture: SidecarFixture): string =>
   /^password=(.*)$/m.exec(fixture.read(CREDENTIAL_FILE))?.[1] ?? '';
 
+async function readMetric(port: number, series: string): Promise<number> {
+  const start = `ado_git_sidecar_${series} `;
+  const line = (await ask(port, '/metrics')).body.split('\n').find((one) => one.startsWith(start));
+  return line === undefined ? Number.NaN : Number(line.slice(start.length));
+}
+
 void t.test('a token is fetched, published and served; nothing gives it away', async (t) => {
   const fixture = await createSidecarFixture(t);
   const before = Math.floor(Date.now() / 1000);
@@ -163,14 +169,23 @@ void t.test('a valid token of an earlier run is adopted, without a request to En
   t.strictSame(fixture.list(), [CREDENTIAL_FILE, 'state', 'status.json'], 'leftovers are gone');
   const { body } = await ask(sidecar.port, '/metrics');
   t.match(body, /^ado_git_sidecar_exchanges_total\{outcome="token",class=""\} 0$/m);
-  t.notMatch(body, /outcome="failure"/);
+  const failures = [...body.matchAll(/^ado_git_sidecar_exchanges_total\{outcome="failure",class="[a-z-]+"\} (\d+)$/gm)];
+  t.ok(failures.length > 10, 'each class of failure starts at 0');
+  t.ok(
+    failures.every(([, count]) => count === '0'),
+    'nothing has failed',
+  );
   t.strictSame(fixture.entra.requests, [], 'Entra is not asked for it');
 });
 
 void t.test('a token is served until its end and vanishes then, and a new one brings it back', async (t) => {
   const fixture = await createSidecarFixture(t, { tokenLifetimeSeconds: SHORT_LIFE_SECONDS });
+  const startSeconds = Date.now() / 1000;
   const sidecar = await fixture.startOnPort({ ADO_GIT_STARTUP: 'require' });
   await waitUntil('a token', () => isReady(fixture));
+  const lastSuccess = await readMetric(sidecar.port, 'last_success_timestamp_seconds');
+  t.ok(lastSuccess >= startSeconds && lastSuccess <= Date.now() / 1000, 'the time of the last success');
+  t.ok((await readMetric(sidecar.port, 'token_expiry_timestamp_seconds')) > lastSuccess, 'the token expires later');
   fixture.entra.injectFault({ kind: 'status', status: 503 });
   let expirySeconds = Number.NaN;
   await waitUntil('the removal of the token', () => {
@@ -183,6 +198,9 @@ void t.test('a token is served until its end and vanishes then, and a new one br
     /^state=failed\nmessage=The token expired at .* temporary fault.*\(http-503\)/.test(fixture.read('state')),
   );
   t.equal((await ask(sidecar.port, '/readyz')).status, 503);
+  t.equal(await readMetric(sidecar.port, 'ready'), 0);
+  t.equal(await readMetric(sidecar.port, 'token_expiry_timestamp_seconds'), 0);
+  t.ok((await readMetric(sidecar.port, 'exchanges_total{outcome="failure",class="transient"}')) > 0, 'counted');
   t.equal((await ask(sidecar.port, '/startz')).status, 200, 'containers that have started are not held again');
   fixture.entra.setTokenLifetime(3600);
   fixture.entra.recover();

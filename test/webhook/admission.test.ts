@@ -4,9 +4,10 @@ import * as https from 'node:https';
 import { request as httpsRequest } from 'node:https';
 import { connect as connectTls } from 'node:tls';
 import t, { type Test } from 'tap';
-import type { Outcome, ServiceAccountLookup } from '../../src/inject/index.js';
+import { applyOperations, type Outcome, type ServiceAccountLookup } from '../../src/inject/index.js';
 import { STANDARD_DEFAULTS } from '../../src/inject/settings.js';
 import { createLogger } from '../../src/log.js';
+import { INJECTED_LABEL } from '../../src/names.js';
 import { epochMs, milliseconds } from '../../src/time.js';
 import { type Admit, createAdmission } from '../../src/webhook/admission.js';
 import { type AdmissionRequest, encodeOutcome, writeWarning } from '../../src/webhook/admission-review.js';
@@ -392,9 +393,42 @@ void t.test('warnings are printable, and cut at 256 characters between words', (
   t.end();
 });
 
+void t.test('a pod counts as injected once, whatever later passes do', async (t) => {
+  const { review, metrics, output } = await startServer(t);
+  const pod = createPod();
+  const count = async (outcome: string, reason = ''): Promise<number> => {
+    const line = `ado_git_identity_admissions_total{outcome="${outcome}",reason="${reason}"} `;
+    const text = await metrics.registry.metrics();
+    return Number(
+      text
+        .split('\n')
+        .find((one) => one.startsWith(line))
+        ?.slice(line.length),
+    );
+  };
+  const counts = () => Promise.all(['injected', 'updated', 'unchanged'].map((outcome) => count(outcome)));
+  t.same(await counts(), [0, 0, 0]);
+
+  const first = await review(pod);
+  t.same(await counts(), [1, 0, 0]);
+  const injected = applyOperations(pod, first.patch ?? []) as { metadata: { labels: object } };
+  t.match(await review(injected), { patch: undefined, auditAnnotations: { outcome: 'unchanged' } });
+  t.same(await counts(), [1, 0, 1]);
+  const changed = structuredClone(injected);
+  Reflect.deleteProperty(changed.metadata.labels, INJECTED_LABEL);
+  t.match(await review(changed), { patch: Array, auditAnnotations: { outcome: 'updated' } });
+  t.same(await counts(), [1, 1, 1]);
+  t.match(output(), /"outcome":"updated"/);
+
+  const windows = { ...pod, spec: { os: { name: 'windows' }, containers: [{ name: 'app' }] } };
+  t.match(await review(windows), { allowed: true, auditAnnotations: { outcome: 'not_injected', reason: 'windows' } });
+  t.equal(await count('not_injected', 'windows'), 1);
+  t.match(output(), /"outcome":"not_injected"/);
+});
+
 void t.test('an earlier pass that did it all is answered without a patch', (t) => {
   const status = { version: '1', mode: 'helper', containers: ['app'], clientId: CLIENT_ID, tenantId: TENANT_ID };
-  const response = encodeOutcome(UID, { kind: 'injected', patch: [], warnings: [], status });
+  const response = encodeOutcome(UID, { kind: 'injected', isLaterPass: true, patch: [], warnings: [], status });
   t.same(Object.keys(response), ['uid', 'allowed', 'auditAnnotations']);
   t.match(response.auditAnnotations, { outcome: 'unchanged' });
   t.end();

@@ -58,7 +58,7 @@ async function start(test: Test, commonNames: readonly string[] = []) {
     {
       admit: async () => {
         admissions += 1;
-        return Promise.resolve({ status: 200, body: '{}', result: 'skipped', reason: '' });
+        return Promise.resolve({ status: 200, body: '{}', outcome: 'skipped', reason: '' });
       },
       log,
       metrics,

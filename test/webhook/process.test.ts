@@ -365,9 +365,16 @@ void t.test('it is ready once the cache is filled, and stays so', async (t) => {
   t.equal(notReady.status, 503);
   t.match(notReady.text, /service-accounts/);
   t.ok(readResponse((await webhook.mutate(createReview(POD))).text).patch, 'it serves by live reads');
+  await waitForMetric(webhook, /^ado_git_identity_service_account_live_reads_total\{outcome="found"\} 1$/m);
+  await waitForMetric(webhook, /^ado_git_identity_service_accounts_synced 0$/m);
 
   api.recover();
   await waitForReadiness(webhook);
+  await waitForMetric(webhook, /^ado_git_identity_service_accounts_synced 1$/m);
+  await waitForMetric(webhook, /^ado_git_identity_service_accounts_last_event_timestamp_seconds 1\d{9}/m);
+  const owner = { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'app', uid: 'uid', controller: true };
+  await webhook.mutate(createReview({ ...createPod({}, { ownerReferences: [owner] }), spec: { containers: [] } }));
+  await waitForMetric(webhook, /^ado_git_identity_events_total\{outcome="sent"\} 1$/m);
   api.injectFault({ status: 500 });
   api.cutWatches();
   await waitForMetric(webhook, /watch_restarts_total\{cause="failed"\} ([2-9]|\d{2,})$/m);
@@ -454,8 +461,8 @@ void t.test('a certificate that is replaced as the kubelet does it is served wit
   );
   t.equal(await readSubject(), 'third.test');
   const metrics = (await webhook.health('/metrics')).text;
-  t.match(metrics, /certificate_reloads_total\{result="used"\} 2/);
-  t.match(metrics, /certificate_reloads_total\{result="refused"\} 1/);
+  t.match(metrics, /certificate_reloads_total\{outcome="used"\} 2/);
+  t.match(metrics, /certificate_reloads_total\{outcome="refused"\} 1/);
   webhook.stop();
   t.equal((await webhook.waitForEnd()).code, 0);
 });

@@ -17,7 +17,7 @@ const HEAD = 'POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json
 
 async function startServer(test: Test, waiting: Partial<WaitingLimits>, body = '{}') {
   const clock = () => milliseconds(performance.now());
-  const admit: Admit = () => Promise.resolve({ status: 200, body, result: 'injected', reason: '' });
+  const admit: Admit = () => Promise.resolve({ status: 200, body, outcome: 'injected', reason: '' });
   const log = createLogger(
     'error',
     () => undefined,

@@ -4,12 +4,17 @@ import { type EpochMs, formatTime } from '../../time.js';
 import type { KeyMaterial } from './key-material.js';
 import type { Action, IssueReason, ObservedSecret } from './plan.js';
 
+export const ROTATIONS = ['leaf', 'ca'] as const;
+export type Rotation = (typeof ROTATIONS)[number];
+export const REPAIRED_OBJECTS = ['secret', 'ca-bundle'] as const;
+export type RepairedObject = (typeof REPAIRED_OBJECTS)[number];
+
 /** What becomes metrics. */
 export interface CertificateObserver {
   /** This replica put a new certificate into use, from a new authority (`ca`) or the same (`leaf`). */
-  rotated(kind: 'leaf' | 'ca'): void;
+  rotated(kind: Rotation): void;
   /** An object that others had changed was restored. */
-  repaired(object: 'secret' | 'ca-bundle'): void;
+  repaired(object: RepairedObject): void;
   /** After each pass. */
   reconciled(status: ManagedStatus): void;
 }

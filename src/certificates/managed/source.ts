@@ -8,7 +8,7 @@ import type { CertificateSource } from '../source.js';
 import { createReconciler, type ReconcilerOptions } from './reconcile.js';
 
 export type { RotationSettings } from './plan.js';
-export type { CertificateObserver } from './report.js';
+export { type CertificateObserver, REPAIRED_OBJECTS, ROTATIONS } from './report.js';
 
 interface ManagedOptions extends Omit<ReconcilerOptions, 'generateKeys' | 'onChange' | 'onRefusal'> {
   readonly sleep: Sleep;
