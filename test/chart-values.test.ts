@@ -94,7 +94,12 @@ function createValues(mode: string): Tree {
   const enabled = { enabled: true };
   return {
     tls: { mode },
-    metrics: { serviceMonitor: { ...enabled }, prometheusRule: { ...enabled }, dashboard: { ...enabled } },
+    metrics: {
+      serviceMonitor: { ...enabled },
+      podMonitor: { ...enabled },
+      prometheusRule: { ...enabled },
+      dashboard: { ...enabled },
+    },
     networkPolicy: { ...enabled },
     webhook: { namespaceSelector: { matchExpressions: [{ key: 'sample', operator: 'In', values: ['sample'] }] } },
   };

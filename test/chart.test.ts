@@ -21,6 +21,7 @@ import {
   INJECTED_LABEL,
   MIRROR_ANNOTATION,
   SIDECAR_CONTAINER,
+  SIDECAR_PORT_NAME,
   SYSTEM_NAMESPACES,
   USE_LABEL,
   WEBHOOK_ENTRY,
@@ -353,6 +354,9 @@ void t.test('monitoring and network policy', options, (t) => {
   const objects = render(
     'metrics.serviceMonitor.enabled=true',
     'metrics.serviceMonitor.labels.release=prometheus',
+    'metrics.podMonitor.enabled=true',
+    'metrics.podMonitor.interval=2m',
+    'metrics.podMonitor.labels.release=prometheus',
     'metrics.prometheusRule.enabled=true',
     'metrics.dashboard.enabled=true',
     'networkPolicy.enabled=true',
@@ -362,6 +366,14 @@ void t.test('monitoring and network policy', options, (t) => {
   t.match(at(service, 'metadata.labels'), at(monitor, 'spec.selector.matchLabels'));
   t.equal(at(monitor, 'metadata.labels.release'), 'prometheus');
   t.equal(at(monitor, 'spec.endpoints.0.port'), at(service, 'spec.ports.0.name'));
+  t.match(find(objects, 'PodMonitor', 'ado-git-identity-sidecar'), {
+    metadata: { labels: { release: 'prometheus' } },
+    spec: {
+      namespaceSelector: { any: true },
+      selector: { matchLabels: { [INJECTED_LABEL]: 'true' } },
+      podMetricsEndpoints: [{ port: SIDECAR_PORT_NAME, path: '/metrics', interval: '2m' }],
+    },
+  });
   const rules = at(find(objects, 'PrometheusRule'), 'spec.groups.0.rules') as { alert: string; expr: string }[];
   const expressions = Object.fromEntries(rules.map(({ alert, expr }) => [alert, expr.replace(/\s+/g, ' ')]));
   t.equal(
@@ -572,6 +584,8 @@ const refusedBySchema: readonly (readonly [value: string, named: string])[] = [
   ['sidecar.resources.limits.gpu=1', '/sidecar/resources/limits'],
   ['--set-json=sidecar.nodeFlags=[]', '/sidecar/nodeFlags'],
   ['metrics.serviceMonitor.interval=30', '/metrics/serviceMonitor/interval'],
+  ['metrics.podMonitor.interval=30', '/metrics/podMonitor/interval'],
+  ["metrics.prometheusRule.runbookUrl=a'b", '/metrics/prometheusRule/runbookUrl'],
   ['networkPolicy.apiServerPorts={0}', '/networkPolicy/apiServerPorts/0'],
 ];
 /** Values that are valid each, and not together: the schema can't see that. */
