@@ -1,8 +1,14 @@
 /** Each series of the webhook: what it starts with, and what changes it. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { LASTING_REASONS } from '../../src/inject/index.js';
+import type { KubernetesApi } from '../../src/kubernetes/client.js';
+import { createLogger } from '../../src/log.js';
 import { addMs, epochMs } from '../../src/time.js';
 import { createMetrics, type Metrics } from '../../src/webhook/metrics.js';
+import { openCertificates } from '../../src/webhook/tls.js';
+import { createClusterObjects, NAMESPACE } from '../certificates/cluster-objects.js';
+import { waitUntil } from '../support/wait.js';
 
 const NOW = epochMs(Date.UTC(2030, 0, 1));
 const NOW_SECONDS = NOW / 1000;
@@ -13,7 +19,7 @@ interface State {
   ready: boolean;
 }
 
-function create() {
+function createUnmanaged() {
   const state: State = { serviceAccounts: 0, inFlight: 0, ready: false };
   const metrics = createMetrics({
     now: () => NOW,
@@ -21,6 +27,11 @@ function create() {
     countInFlight: () => state.inFlight,
     isReady: () => state.ready,
   });
+  return { state, metrics };
+}
+
+function create() {
+  const { state, metrics } = createUnmanaged();
   return { state, metrics, managed: metrics.observeManagedCertificates() };
 }
 
@@ -124,4 +135,48 @@ void t.test('every metric changes by what it tells of', async (t) => {
     change(created);
     t.equal((await scrape(created.metrics)).get(series), value, series);
   }
+});
+
+void t.test('the certificates that the webhook manages are seen', async (t) => {
+  const { metrics } = createUnmanaged();
+  let now = NOW;
+  const objects = createClusterObjects(() => now);
+  const certificates = await openCertificates({
+    tls: {
+      mode: 'managed',
+      namespace: NAMESPACE,
+      podName: 'webhook-1',
+      rotation: { caDays: 1825, leafDays: 90, overlapSeconds: 5 },
+    },
+    // Managed certificates need no other requests.
+    api: objects.api as KubernetesApi,
+    log: createLogger(
+      'error',
+      () => undefined,
+      () => now,
+    ),
+    metrics,
+    now: () => now,
+    sleep: (spanMs) => sleep(Math.min(spanMs, 20)),
+  });
+  t.teardown(() => certificates.close());
+  const waitFor = async (series: string, isReached: (value: number) => boolean): Promise<void> => {
+    await waitUntil(series, async () => {
+      now = addMs(now, 10_000);
+      return isReached((await scrape(metrics)).get(series) ?? Number.NaN);
+    });
+  };
+  await waitFor('ca_bundle_valid', (value) => value === 1);
+  await waitFor('authority_not_after_timestamp_seconds', (value) => value > NOW_SECONDS);
+  await waitUntil('readiness', async () => {
+    now = addMs(now, 10_000);
+    return (await certificates.readCaBundle()) !== undefined;
+  });
+  objects.setBundle('nonsense');
+  await waitFor('repairs_total{object="ca-bundle"}', (value) => value === 1);
+  objects.damage((data) => void (data['tls.crt'] = 'AAAA'));
+  await waitFor('repairs_total{object="secret"}', (value) => value === 1);
+  objects.rotate('leaf');
+  await waitFor('rotations_total{kind="leaf"}', (value) => value === 1);
+  t.equal((await scrape(metrics)).get('rotations_total{kind="ca"}'), 0, 'the authority is the same');
 });

@@ -342,6 +342,17 @@ void t.test('it serves over TLS 1.2 and later, and ends in order', async (t) => 
   t.match(metrics, /^ado_git_identity_admission_duration_seconds_bucket\{le="\+Inf"\} 1$/m);
   t.match(metrics, /^ado_git_identity_service_accounts 1$/m);
   t.match(metrics, /^ado_git_identity_certificate_not_after_timestamp_seconds 1\d{9}/m);
+  const pending = https.request(`https://127.0.0.1:${webhook.port}/mutate`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'content-length': '100' },
+    ca: pki.authority.certificatePem,
+    agent: false,
+  });
+  pending.on('error', () => undefined).flushHeaders();
+  await waitForMetric(webhook, /^ado_git_identity_admissions_in_flight 1$/m);
+  pending.destroy();
+  await waitForMetric(webhook, /^ado_git_identity_admissions_in_flight 0$/m);
+
   t.equal((await webhook.health('/healthz')).status, 200);
   t.equal((await webhook.health('/nowhere')).status, 404);
 
