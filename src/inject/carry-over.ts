@@ -61,8 +61,9 @@ const OPTIONAL_VARIABLES = new Set<string>([SIDECAR_ENV.organizations, SIDECAR_E
 const LOADING_VARIABLE = /^(?:LD|NODE|OPENSSL)_/;
 
 function restoreEnv(existing: readonly EnvVar[], wanted: readonly EnvVar[]): readonly EnvVar[] {
+  const wantedByName = new Map(wanted.map((variable) => [variable.name, variable]));
   return restoreItems(existing, wanted, {
-    isOurs: (item, one) => item.name === one.name,
+    findWanted: ({ name }) => wantedByName.get(name),
     isSame: (item, one) => item.value === one.value && (item.valueFrom ?? undefined) === undefined,
     isStale: ({ name }) => OPTIONAL_VARIABLES.has(name) || LOADING_VARIABLE.test(name),
   });
@@ -70,8 +71,10 @@ function restoreEnv(existing: readonly EnvVar[], wanted: readonly EnvVar[]): rea
 
 /** A mount of another volume at a path of ours is replaced: the API server takes one mount for each path. */
 function restoreMounts(existing: readonly VolumeMount[], wanted: readonly VolumeMount[]): readonly VolumeMount[] {
+  const wantedByName = new Map(wanted.map((mount) => [mount.name, mount]));
+  const wantedByPath = new Map(wanted.map((mount) => [normalizePath(mount.mountPath), mount]));
   return restoreItems(existing, wanted, {
-    isOurs: (item, one) => item.name === one.name || normalizePath(item.mountPath) === normalizePath(one.mountPath),
+    findWanted: ({ name, mountPath }) => wantedByName.get(name) ?? wantedByPath.get(normalizePath(mountPath)),
     isSame: isSameMount,
     isStale: (mount) => !isExtraCa(mount) && (OUR_VOLUMES.has(mount.name) || isInTheWay(mount.mountPath)),
   });

@@ -43,7 +43,8 @@ export function isSameMount(existing: VolumeMount, wanted: VolumeMount): boolean
 
 /** How the items of a list are told apart. */
 interface Stake<T> {
-  readonly isOurs: (item: T, wanted: T) => boolean;
+  /** The wanted item that this one stands for. */
+  readonly findWanted: (item: T) => T | undefined;
   readonly isSame: (item: T, wanted: T) => boolean;
   /** Items that an earlier pass wrote and that are no longer wanted. */
   readonly isStale: (item: T) => boolean;
@@ -53,7 +54,7 @@ interface Stake<T> {
 export function restoreItems<T>(existing: readonly T[], wanted: readonly T[], stake: Stake<T>): readonly T[] {
   const missing = new Set(wanted);
   const kept = existing.flatMap((item) => {
-    const ours = wanted.find((one) => stake.isOurs(item, one));
+    const ours = stake.findWanted(item);
     if (ours === undefined) return stake.isStale(item) ? [] : [item];
     if (!missing.delete(ours)) return [];
     return [stake.isSame(item, ours) ? item : ours];

@@ -193,7 +193,11 @@ const SEPARATORS = ['', ' ', '\n', '\r\n', '\t', ', ', '\u200b', '" "', '\\n'];
 const PLAIN = 'AADSTS1234567: No matching record found for the assertion ';
 
 void t.test('no piece of an assertion that comes back goes further, in whatever form', (t) => {
-  const part = fc.uint8Array({ minLength: 48, maxLength: 96 }).map((bytes) => Buffer.from(bytes).toString('base64url'));
+  // As random as a token: a row of the same letter reads like words.
+  const part = fc
+    .uint8Array({ minLength: 48, maxLength: 96 })
+    .filter((bytes) => new Set(bytes).size > 32)
+    .map((bytes) => Buffer.from(bytes).toString('base64url'));
   const echo = fc.record({
     assertion: fc.tuple(part, part, part).map((parts) => `eyJ${parts.join('.')}`),
     form: fc.constantFrom(...ECHOES),
