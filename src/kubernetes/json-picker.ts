@@ -52,8 +52,9 @@ const MAX_NAME_BYTES = 512;
 const MAX_SCALAR_BYTES = 32;
 
 /**
- * Its result is that of `JSON.parse`, without what is not wanted. It does not check what it skips: the text must come from a
- * program that writes JSON, though what it holds may come from anyone. Its work is linear in the bytes.
+ * Its result is that of `JSON.parse`, without what is not wanted. It does not check what it skips, and expects each name once in
+ * an object: the text must come from a program that writes JSON, though what it holds may come from anyone. Its work is linear in
+ * the bytes.
  */
 export class JsonPicker {
   readonly #options: PickerOptions;

@@ -120,7 +120,12 @@ export function readText(path: string, maxBytes = MAX_TEXT_BYTES, flags = 0): st
     const entry = fstatSync(file);
     if (!entry.isFile()) throw new Error('it is not a file');
     const bytes = Buffer.alloc(Math.min(entry.size, maxBytes));
-    return bytes.toString('utf8', 0, readSync(file, bytes));
+    let length = 0;
+    // One call may read less.
+    for (let read = -1; read !== 0 && length < bytes.length; length += read) {
+      read = readSync(file, bytes, length, bytes.length - length, null);
+    }
+    return bytes.toString('utf8', 0, length);
   } finally {
     closeSync(file);
   }

@@ -41,9 +41,37 @@ export interface AdmissionAnswer {
 /** The work is done before it returns; what has to wait for a live read is done in a turn of its own. */
 export type Admit = (bytes: Buffer, next: NextTurn) => Promise<AdmissionAnswer>;
 
+type LiveRead = Awaited<ReturnType<ServiceAccounts['readLive']>>;
+
+/** Names a service account that must be read before the pod can be decided on. */
+interface AccountToRead {
+  readonly kind: 'account-to-read';
+  readonly namespace: string;
+  readonly name: string;
+}
+
+const OVER_BUDGET: ServiceAccountLookup = { state: 'unavailable', cause: 'too many were read in the last seconds' };
+
 /** Creates the function that answers reviews. It never rejects: a defect of this program is answered with status 500. */
 export function createAdmission({ serviceAccounts, defaults, log, report }: AdmissionOptions): Admit {
-  const answerOutcome = (request: AdmissionRequest, outcome: Outcome): AdmissionAnswer => {
+  const decide = ({ pod, namespace }: AdmissionRequest, live: LiveRead | undefined): Outcome | AccountToRead => {
+    const candidate = examinePod(pod, namespace);
+    if (candidate.kind !== 'candidate') return candidate;
+    const name = candidate.serviceAccountName;
+    const complete = (lookup: ServiceAccountLookup): Outcome => completeInjection(candidate, lookup, defaults);
+    if (live !== undefined && live !== 'over-budget') return complete(live);
+    const cached = serviceAccounts.findCached(namespace, name);
+    const outcome = cached === undefined ? undefined : complete(cached);
+    // Anybody who reaches the port can use up the reads. What the watch has brought must then do: it is rarely behind.
+    if (live === 'over-budget') return outcome ?? complete(OVER_BUDGET);
+    // The watch may be behind a user who has just annotated the service account.
+    if (outcome !== undefined && !lacksIdentity(outcome)) return outcome;
+    return { kind: 'account-to-read', namespace, name };
+  };
+
+  const answerPod = (request: AdmissionRequest, live: LiveRead | undefined): AdmissionAnswer | AccountToRead => {
+    const outcome = decide(request, live);
+    if (outcome.kind === 'account-to-read') return outcome;
     logOutcome(log, outcome, request);
     if (!request.dryRun) report(outcome, request);
     return {
@@ -54,42 +82,31 @@ export function createAdmission({ serviceAccounts, defaults, log, report }: Admi
     };
   };
 
-  const answerPod = async (request: AdmissionRequest, next: NextTurn): Promise<AdmissionAnswer> => {
-    const { pod, namespace } = request;
-    const candidate = examinePod(pod, namespace);
-    if (candidate.kind !== 'candidate') return answerOutcome(request, candidate);
-    const complete = (lookup: ServiceAccountLookup): Outcome => completeInjection(candidate, lookup, defaults);
-    const cached = serviceAccounts.findCached(namespace, candidate.serviceAccountName);
-    const outcome = cached === undefined ? undefined : complete(cached);
-    // The watch may be behind a user who has just annotated the service account.
-    if (outcome !== undefined && !lacksIdentity(outcome)) return answerOutcome(request, outcome);
-    const live = await serviceAccounts.readLive(namespace, candidate.serviceAccountName);
-    if (live !== 'over-budget') return await next(() => answerOutcome(request, complete(live)));
-    // Anybody who reaches the port can use up the reads. What the watch has brought must then do: it is rarely behind.
-    const cause = 'too many were read in the last seconds';
-    return answerOutcome(request, outcome ?? complete({ state: 'unavailable', cause }));
+  const answer = (bytes: Buffer, live?: LiveRead): AdmissionAnswer | AccountToRead => {
+    const decoded = decodeReview(bytes);
+    switch (decoded.kind) {
+      case 'pod':
+        return answerPod(decoded.request, live);
+      case 'not-a-pod-creation':
+      case 'incomplete': {
+        const outcome = decoded.kind === 'incomplete' ? 'refused' : 'not_a_pod_creation';
+        log.warn(decoded.message, { outcome, uid: decoded.uid });
+        return { status: 200, body: writeReview(encodeOther(decoded)), outcome, reason: '' };
+      }
+      case 'unreadable':
+        return answerFailure(log, { status: 400, reason: 'BadRequest', outcome: 'refused', message: decoded.message });
+    }
   };
 
   return async (bytes, next) => {
     try {
-      const decoded = decodeReview(bytes);
-      switch (decoded.kind) {
-        case 'pod':
-          return await answerPod(decoded.request, next);
-        case 'not-a-pod-creation':
-        case 'incomplete': {
-          const outcome = decoded.kind === 'incomplete' ? 'refused' : 'not_a_pod_creation';
-          log.warn(decoded.message, { outcome, uid: decoded.uid });
-          return { status: 200, body: writeReview(encodeOther(decoded)), outcome, reason: '' };
-        }
-        case 'unreadable':
-          return answerFailure(log, {
-            status: 400,
-            reason: 'BadRequest',
-            outcome: 'refused',
-            message: decoded.message,
-          });
-      }
+      const first = answer(bytes);
+      if (!('kind' in first)) return first;
+      const live = await serviceAccounts.readLive(first.namespace, first.name);
+      // A parsed pod takes up to thirty times the memory of its bytes, and many may wait for a slow API server: it is parsed again.
+      const second = await next(() => answer(bytes, live));
+      if ('kind' in second) throw new Error('the pod asks for a service account that was read');
+      return second;
     } catch (error) {
       log.error('a defect: the admission could not be decided', {
         cause: describeError(error),

@@ -43,21 +43,22 @@ export function createBudget({ total, each, clock, maxKeys = MAX_KEYS }: BudgetO
     bucket.filledAt = moment;
   };
 
-  const find = (key: string): Bucket => {
-    const bucket = buckets.get(key) ?? { tokens: each.burst, filledAt: clock() };
+  const remember = (key: string, bucket: Bucket): void => {
     buckets.delete(key);
     buckets.set(key, bucket);
     const [oldest] = buckets.keys();
     if (buckets.size > maxKeys && oldest !== undefined) buckets.delete(oldest);
-    return bucket;
   };
 
   return {
     take: (key) => {
-      const own = find(key);
+      const own = buckets.get(key) ?? { tokens: each.burst, filledAt: clock() };
       fill(all, total);
       fill(own, each);
-      if (all.tokens < 1 || own.tokens < 1) return false;
+      const isLeft = all.tokens >= 1 && own.tokens >= 1;
+      // A new key makes another be forgotten only where something was taken for it.
+      if (isLeft || buckets.has(key)) remember(key, own);
+      if (!isLeft) return false;
       all.tokens -= 1;
       own.tokens -= 1;
       return true;

@@ -37,8 +37,10 @@ const MAX_COST = 8 * 1024 * 1024;
 
 /** What an account takes beside its texts: an entry of a map, its strings' heads, an object. */
 const ENTRY_COST = 120;
-/** The same of an annotation. The names of annotations are shared. */
+/** The same of an annotation whose name is known: its name is shared by all accounts. */
 const ANNOTATION_COST = 24;
+/** The same of one that is not known, which is kept without its value: its name makes a hidden class of its own. */
+const UNKNOWN_ANNOTATION_COST = 250;
 
 export function createServiceAccountCache(maxCost = MAX_COST): ServiceAccountCache {
   let content = createContent(maxCost);
@@ -122,7 +124,9 @@ function findLargest(namespaces: ReadonlyMap<string, Namespace>): readonly [stri
 
 function countCost(name: string, annotations: Annotations): number {
   let cost = ENTRY_COST + name.length;
-  for (const value of Object.values(annotations)) cost += ANNOTATION_COST + value.length;
+  for (const [key, value] of Object.entries(annotations)) {
+    cost += value === '' ? UNKNOWN_ANNOTATION_COST + key.length : ANNOTATION_COST + value.length;
+  }
   return cost;
 }
 

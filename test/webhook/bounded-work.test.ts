@@ -103,6 +103,20 @@ void t.test('the process, with the flags of the chart, stays within its bounds a
   t.equal(webhook.exitCode(), null, 'the process lives');
 });
 
+void t.test('reviews that wait for a slow API server take the memory of their bytes only', async (t) => {
+  const webhook = await startWebhook(t);
+  webhook.api.injectFault({ delayMs: 1000, to: ['get'] });
+  const junk = Array.from({ length: 3 }, () => Array<object>(16_000).fill({}));
+  const bodies = Array.from({ length: 60 }, (_, index) => {
+    const pod = createPod();
+    const spec = { ...(pod['spec'] as object), serviceAccountName: `account-${index}`, junk };
+    return Buffer.from(JSON.stringify(createReview({ ...pod, spec }, { namespace: `team-${index}` })));
+  });
+  await Promise.all(bodies.map((body) => webhook.ask(body)));
+  t.equal(webhook.exitCode(), null, 'the process lives');
+  t.ok(webhook.peakMiB() < 192, `${webhook.peakMiB()} MiB are within the limit of the chart`);
+});
+
 /** dist/webhook.cjs as the chart starts it. */
 async function startWebhook(t: Tap) {
   const directory = t.testdir();
@@ -147,6 +161,7 @@ async function startWebhook(t: Tap) {
   const peakMiB = (): number =>
     Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
   return {
+    api,
     exitCode: () => child.exitCode,
     peakMiB,
     /** From now on the peak counts anew, from what is resident: proc(5), clear_refs. */

@@ -159,3 +159,23 @@ void t.test('large service accounts of each kind', async (t) => {
   t.ok(peakMiB < limitMiB, `${peakMiB} MiB are less than ${limitMiB}`);
   t.equal(child.exitCode, null);
 });
+
+void t.test('names that nobody else has, and lists one after the other', async (t) => {
+  const api = await startApiServerEmulator({ certificate: pki.server, token: TOKEN });
+  t.teardown(() => api.close());
+  for (let index = 0; index < 20_000; index += 1) {
+    const names = Array.from({ length: 8 }, (_, at) => `${GROUP}/${`n${index}-${at}`.padEnd(63, 'x')}`);
+    api.put(`team-${index % 3}`, `account-${index}`, Object.fromEntries(names.map((name) => [name, ''])));
+  }
+  api.put('last', 'builder', IDENTITY);
+  const { child, admit, readOutput } = await startWebhook(api, t.testdir());
+  const countLists = (): number => readOutput().split('take too much memory').length - 1;
+  for (const lists of [2, 3]) {
+    api.compact();
+    await waitUntil('another list', () => countLists() >= lists, { withinSeconds: 120, describe: readOutput });
+  }
+  t.ok((await admit('last', 'builder')).patch, 'the others are served');
+  const peakMiB = readPeakMiB(child.pid);
+  t.ok(peakMiB < limitMiB, `${peakMiB} MiB are less than ${limitMiB}`);
+  t.equal(child.exitCode, null);
+});
