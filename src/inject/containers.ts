@@ -1,8 +1,10 @@
 /** The containers of a pod, and where each is found by a patch. PURE. */
 import type { Container } from '../kubernetes/types.js';
-import { SIDECAR_CONTAINER } from '../names.js';
+import { ANNOTATION, AZURE_ANNOTATION, SIDECAR_CONTAINER } from '../names.js';
+import { joinTruncated } from '../values/text.js';
 import { joinPointer } from './patch.js';
 import type { CheckedPod } from './pod-shape.js';
+import type { Settings } from './settings.js';
 import { isEarlierPass } from './status-annotation.js';
 
 /** A container and its place in the pod. */
@@ -28,4 +30,23 @@ export function isSidecar({ name }: Container): boolean {
 /** Names a container in the status: its JSON pointer with its name for its index, which others may shift. */
 export function nameContainer({ list, container }: ContainerRef): string {
   return joinPointer('spec', list, container.name);
+}
+
+/** A clause for each annotation that names containers which the pod does not have. */
+export function describeUnknownNames(
+  all: readonly ContainerRef[],
+  { containers, skipContainers }: Pick<Settings, 'containers' | 'skipContainers'>,
+): string[] {
+  const known = new Set(all.map(({ container }) => container.name));
+  const describe = (annotation: string, names: readonly string[]): string[] => {
+    const unknown = names.filter((name) => !known.has(name));
+    if (unknown.length === 0) return [];
+    return [
+      `annotation ${annotation} names ${joinTruncated(unknown)}, but the pod's containers are ${joinTruncated(known)}`,
+    ];
+  };
+  return [
+    ...describe(ANNOTATION.containers, containers ?? []),
+    ...describe(AZURE_ANNOTATION.skipContainers, skipContainers),
+  ];
 }

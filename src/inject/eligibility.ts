@@ -10,7 +10,7 @@ import {
 } from '../names.js';
 import { quote } from '../values/text.js';
 import { findTakenName, findTakenPort, findTakenVariable } from './conflicts.js';
-import type { ContainerRef } from './containers.js';
+import { type ContainerRef, describeUnknownNames } from './containers.js';
 import { findMeshProxy } from './mesh.js';
 import { requiresWindows } from './operating-system.js';
 import type { CheckedPod } from './pod-shape.js';
@@ -103,10 +103,12 @@ export function findSettingsRefusal(
   settings: Settings,
 ): PodRefusal | undefined {
   if (configured.length === 0) {
-    return {
-      reason: 'no-containers',
-      clause: `no container is left to configure; see annotations ${ANNOTATION.containers} and ${AZURE_ANNOTATION.skipContainers}`,
-    };
+    const unknown = describeUnknownNames(containers, settings);
+    const cause =
+      unknown.length > 0
+        ? unknown.join('; ')
+        : `see annotations ${ANNOTATION.containers} and ${AZURE_ANNOTATION.skipContainers}`;
+    return { reason: 'no-containers', clause: `no container is left to configure; ${cause}` };
   }
   return (
     findMissingNetwork(pod, settings) ??

@@ -1,12 +1,11 @@
 /** Injection of one pod in two phases: it is examined, and completed once its service account is known. PURE. */
 import { MAX_ANNOTATIONS_BYTES, MAX_CONFIG_BYTES } from '../defaults.js';
 import type { Container, EnvVar } from '../kubernetes/types.js';
-import { ANNOTATION, AZURE_ANNOTATION } from '../names.js';
 import { quoteForShell } from '../values/shell.js';
-import { joinTruncated, showName } from '../values/text.js';
+import { showName } from '../values/text.js';
 import { type AnnotationsBytes, buildPatch, type Plans, renderGitFiles } from './build.js';
 import { type Candidate, examinePod } from './candidate.js';
-import type { ContainerRef } from './containers.js';
+import { type ContainerRef, describeUnknownNames } from './containers.js';
 import { findSettingsRefusal, refuse, refusePod } from './eligibility.js';
 import { planChannels } from './git-channels.js';
 import { removeOurEnv } from './git-environment.js';
@@ -190,16 +189,10 @@ function warnOfSharedProcesses({ pod, source }: Candidate): Warning[] {
   return [{ code: 'processes-shared', subject: 'pod', message }];
 }
 
-function warnOfUnknownContainers({ source, containers: all }: Candidate, settings: Settings): Warning[] {
-  const known = new Set(all.map(({ container }) => container.name));
-  const warn = (annotation: string, names: readonly string[]): Warning[] => {
-    const unknown = names.filter((name) => !known.has(name));
-    if (unknown.length === 0) return [];
-    const message = `${source.description}: annotation ${annotation} names ${joinTruncated(unknown)}, but the pod's containers are ${joinTruncated(known)}`;
-    return [{ code: 'unknown-container', subject: 'pod', message }];
-  };
-  return [
-    ...warn(ANNOTATION.containers, settings.containers ?? []),
-    ...warn(AZURE_ANNOTATION.skipContainers, settings.skipContainers),
-  ];
+function warnOfUnknownContainers({ source, containers }: Candidate, settings: Settings): Warning[] {
+  return describeUnknownNames(containers, settings).map((clause) => ({
+    code: 'unknown-container',
+    subject: 'pod',
+    message: `${source.description}: ${clause}`,
+  }));
 }

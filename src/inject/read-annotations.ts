@@ -7,7 +7,7 @@ import { showName } from '../values/text.js';
 import { READERS } from './annotation-readers.js';
 import { findTextProblem } from './pod-shape.js';
 import type { Refusal, RefusalReason, Subject, Warning } from './reasons.js';
-import { findNearest } from './suggest.js';
+import { findNearest, findNearestOfPart } from './suggest.js';
 
 type Key = keyof typeof ANNOTATION;
 type ValueOf<R> = R extends Reader<infer T> ? T : never;
@@ -35,13 +35,27 @@ export interface Source {
 const AZURE_PREFIX = 'azure.workload.identity/';
 
 const KNOWN: readonly string[] = Object.values(ANNOTATION);
+/** What a misspelt name may stand for, by what follows the group. */
+const MEANT: ReadonlyMap<string, string> = new Map(
+  [...KNOWN, AZURE_ANNOTATION.skipContainers, AZURE_ANNOTATION.tokenExpiration].map((name) => [dropGroup(name), name]),
+);
+/** Without these, more can be reached: where one of them is meant, the pod is denied. */
+const LIMITING: ReadonlySet<string> = new Set([
+  ANNOTATION.organizations,
+  ANNOTATION.repositories,
+  ANNOTATION.access,
+  ANNOTATION.containers,
+  AZURE_ANNOTATION.skipContainers,
+]);
+const MEANT_WORDS = [...MEANT.keys()];
+const LIMITING_WORDS = [...LIMITING].map(dropGroup);
 const KNOWN_OR_WRITTEN = new Set<string>([...KNOWN, ...Object.values(WRITTEN_ANNOTATION)]);
 const READ_FROM_SERVICE_ACCOUNT = new Set<string>(
   [...KNOWN, ...Object.values(AZURE_ANNOTATION)].filter(isReadFromServiceAccount),
 );
 const READ_FROM_POD = new Set<string>([...KNOWN_OR_WRITTEN, ...Object.values(AZURE_ANNOTATION), MIRROR_ANNOTATION]);
 
-/** Limit on reported unknown annotations: each costs one comparison per known name. */
+/** Limit on unknown annotations: each is compared with the known names. Of an object that has more, one more is kept. */
 const MAX_UNKNOWN = 8;
 
 const NO_ANNOTATIONS: Readonly<Record<string, string>> = Object.freeze({});
@@ -61,7 +75,7 @@ export function keepAnnotations(annotations: unknown): Readonly<Record<string, s
     if (typeof value !== 'string' || !isReadFromServiceAccount(name)) continue;
     if (READ_FROM_SERVICE_ACCOUNT.has(name)) {
       kept.push([name, value.length > MAX_ANNOTATION_LENGTH ? OVERLONG_VALUE : value]);
-    } else if (isUnknown(name) && unknown < MAX_UNKNOWN) {
+    } else if (isUnknown(name) && unknown <= MAX_UNKNOWN) {
       unknown += 1;
       kept.push([name, '']);
     }
@@ -69,12 +83,12 @@ export function keepAnnotations(annotations: unknown): Readonly<Record<string, s
   return kept.length === 0 ? NO_ANNOTATIONS : Object.fromEntries(kept);
 }
 
-/** The annotations of a pod that injection reads, with as many unknown ones of the group as are reported. */
+/** The annotations of a pod that injection reads, with some unknown ones of the group. */
 export function pickAnnotations(annotations: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> {
   const picked: Record<string, string> = {};
   let unknown = 0;
   for (const name of Object.keys(annotations)) {
-    if (!READ_FROM_POD.has(name) && (!isUnknown(name) || ++unknown > MAX_UNKNOWN)) continue;
+    if (!READ_FROM_POD.has(name) && (!isUnknown(name) || ++unknown > MAX_UNKNOWN + 1)) continue;
     const text = annotations[name];
     if (typeof text === 'string') picked[name] = text;
   }
@@ -117,7 +131,39 @@ export function readSource(
     else
       findings.push({ subject, message: `${description}: annotation ${annotation} ${describeProblem(text, reading)}` });
   }
+  findings.push(...findLostLimits(subject, description, annotations));
   return { subject, description, annotations, values: values as GroupValues, findings };
+}
+
+/** Unknown annotations that would limit access if they were spelt right. Ignored, they would widen it in silence. */
+function findLostLimits(
+  subject: Subject,
+  description: string,
+  annotations: Readonly<Record<string, string>>,
+): Finding[] {
+  const names = Object.keys(annotations).filter(isUnknown);
+  if (names.length > MAX_UNKNOWN) {
+    const message = `${description} has more than ${MAX_UNKNOWN} annotations ${GROUP}/… that are not known, such as ${showName(names[0] ?? '')}; correct or remove them`;
+    return [{ subject, message }];
+  }
+  return names.flatMap((name) => {
+    const meant = findMeant(name);
+    if (meant === undefined || !LIMITING.has(meant)) return [];
+    const message = `${description}: annotation ${showName(name)} is not known; did you mean ${meant}? It would limit access, so the pod is denied: correct the name, or remove it`;
+    return [{ subject, message }];
+  });
+}
+
+/** The known annotation for which this name probably stands. */
+function findMeant(name: string): string | undefined {
+  const word = dropGroup(name);
+  const nearest =
+    findNearest(word, MEANT_WORDS) ?? findNearestOfPart(word, LIMITING_WORDS) ?? findNearestOfPart(word, MEANT_WORDS);
+  return nearest === undefined ? undefined : MEANT.get(nearest);
+}
+
+function dropGroup(name: string): string {
+  return name.slice(name.indexOf('/') + 1);
 }
 
 function findExcess({ length }: string): Problem | undefined {
@@ -153,14 +199,13 @@ function isUnknown(name: string): boolean {
   return name.startsWith(`${GROUP}/`) && !KNOWN_OR_WRITTEN.has(name);
 }
 
-/** Warns of annotations of the group that have no meaning. */
+/** Warns of annotations of the group that have no meaning, and would not limit access. */
 export function warnOfUnknown({ subject, description, annotations }: Source): Warning[] {
   return Object.keys(annotations)
     .filter(isUnknown)
-    .slice(0, MAX_UNKNOWN)
     .map((name) => {
-      const nearest = findNearest(name, KNOWN);
-      const hint = nearest === undefined ? '' : `; did you mean ${nearest}?`;
+      const meant = findMeant(name);
+      const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
       return {
         code: 'unknown-annotation',
         subject,

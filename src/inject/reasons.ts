@@ -31,7 +31,7 @@ export const LASTING_REASONS = [
 ] as const;
 export type LastingReason = (typeof LASTING_REASONS)[number];
 
-/** The value of an annotation of the group can't be honoured: always denied. */
+/** An annotation of the group can't be honoured, for its value or its name: always denied. */
 export const DENIED_REASONS = ['invalid-annotation', 'not-enforceable', 'reserved-annotation'] as const;
 export type DeniedReason = (typeof DENIED_REASONS)[number];
 

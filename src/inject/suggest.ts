@@ -1,21 +1,48 @@
-/** Suggests the known name that a misspelled one is nearest to. PURE. */
+/** Suggests the known name that a misspelt one stands for. PURE. */
 
-/** Longer words are not compared. Valid names of annotations are shorter, but admission comes before validation. */
-const MAX_LENGTH = 128;
+/** Kubernetes allows no longer names of annotations, but admission comes before its validation. */
+const MAX_LENGTH = 63;
+/** Shorter words are the beginning of anything. */
+const MIN_BEGINNING = 3;
 
-/** The candidate that takes the fewest edits to become `word`. */
+/**
+ * The candidate that is spelt like the word: few edits away, or begun by it, such as `organizations` by `org`. Upper case,
+ * hyphens and British spelling do not count.
+ */
 export function findNearest(word: string, candidates: readonly string[]): string | undefined {
   if (word.length > MAX_LENGTH) return undefined;
+  const plain = simplify(word);
+  const singular = plain.replace(/s$/, '');
   let nearest: string | undefined;
   let fewest = Infinity;
   for (const candidate of candidates) {
-    const edits = countEdits(word, candidate);
-    if (edits < fewest) {
-      fewest = edits;
-      nearest = candidate;
-    }
+    const name = simplify(candidate);
+    const isBegun = singular.length >= MIN_BEGINNING && name.startsWith(singular);
+    const most = isBegun ? name.length : Math.max(1, Math.floor(name.length / 3));
+    if (Math.abs(plain.length - name.length) > most) continue;
+    const edits = countEdits(plain, name);
+    if (edits > most || edits >= fewest) continue;
+    fewest = edits;
+    nearest = candidate;
   }
   return nearest;
+}
+
+/** As {@link findNearest}, for the parts of a word such as `allowed-organisations` or `accessMode`. */
+export function findNearestOfPart(word: string, candidates: readonly string[]): string | undefined {
+  if (word.length > MAX_LENGTH) return undefined;
+  for (const part of word.split(/[-_.]|(?=[A-Z])/)) {
+    const nearest = findNearest(part, candidates);
+    if (nearest !== undefined) return nearest;
+  }
+  return undefined;
+}
+
+function simplify(word: string): string {
+  return word
+    .toLowerCase()
+    .replace(/[-_.]/g, '')
+    .replace(/isation/g, 'ization');
 }
 
 /** The Levenshtein distance, computed row by row. */

@@ -320,18 +320,93 @@ void t.test('values of the Azure webhook: malformed ones follow the two rules, e
   t.end();
 });
 
-void t.test('unknown annotations of the group are named with the nearest known one', (t) => {
+void t.test('where no container is left, the unknown names that chose none are said', (t) => {
+  t.match(inject({ annotations: { [ANNOTATION.containers]: 'bulid' } }), {
+    reason: 'no-containers',
+    message: `pod shop/web-*: no container is left to configure; annotation ${ANNOTATION.containers} names bulid, but the pod's containers are app`,
+  });
+  t.end();
+});
+
+void t.test('unknown annotations of the group are named with the one that was probably meant', (t) => {
+  const group = 'ado-git.workload.identity';
   const serviceAccount = {
     state: 'found',
-    annotations: { ...IDENTITY, 'ado-git.workload.identity/client': 'x', [INJECT]: 'enabled' },
+    annotations: { ...IDENTITY, [`${group}/client`]: 'x', [INJECT]: 'enabled' },
   } as const;
-  const outcome = inject({ annotations: { 'ado-git.workload.identity/organisations': 'contoso' }, serviceAccount });
-  t.match(outcome, { kind: 'injected' });
+  const outcome = inject({ annotations: { [`${group}/project`]: 'contoso/a', [`${group}/foo`]: 'x' }, serviceAccount });
   t.strictSame(outcome.kind === 'injected' && outcome.warnings.map(({ message }) => message), [
-    'pod shop/web-*: annotation ado-git.workload.identity/organisations is not known; did you mean ado-git.workload.identity/organizations?',
-    'service account shop/default: annotation ado-git.workload.identity/client is not known; did you mean ado-git.workload.identity/client-id?',
-    'service account shop/default: annotation ado-git.workload.identity/inject has an effect on pods only, and as a label on namespaces; remove it here',
+    `pod shop/web-*: annotation ${group}/project is not known; did you mean ${group}/projects?`,
+    `pod shop/web-*: annotation ${group}/foo is not known`,
+    `service account shop/default: annotation ${group}/client is not known; did you mean ${group}/client-id?`,
+    `service account shop/default: annotation ${group}/inject has an effect on pods only, and as a label on namespaces; remove it here`,
   ]);
+  t.end();
+});
+
+void t.test('a misspelt annotation that would limit access is denied, on the pod and on its service account', (t) => {
+  const group = 'ado-git.workload.identity';
+  const meant: Readonly<Record<string, readonly string[]>> = {
+    [`${group}/organizations`]: [
+      ...['organisations', 'organization', 'organisation', 'Organizations', 'orgs', 'org', 'organizatons'],
+      ...['allowed-organisations', 'organizationNames', 'git-orgs', 'organizations.allowed'],
+    ],
+    [`${group}/repositories`]: ['repository', 'repositorys', 'repos', 'repo', 'allowed-repos', 'respositories'],
+    [`${group}/access`]: ['acces', 'acess', 'access-mode', 'accessMode', 'Access'],
+    [`${group}/containers`]: ['container', 'conatiners', 'container-names'],
+    'azure.workload.identity/skip-containers': ['skip-containers', 'skip-container'],
+  };
+  for (const [name, words] of Object.entries(meant)) {
+    for (const word of words) {
+      const sentence = `annotation ${group}/${word} is not known; did you mean ${name}? It would limit access, so the pod is denied: correct the name, or remove it`;
+      const refused = { kind: 'refused', reason: 'invalid-annotation', answer: 'deny' } as const;
+      t.match(inject({ annotations: { [`${group}/${word}`]: 'x' } }), {
+        ...refused,
+        subject: 'pod',
+        message: `pod shop/web-*: ${sentence}`,
+      });
+      const annotations = keepAnnotations({ ...IDENTITY, [`${group}/${word}`]: 'x' });
+      t.match(inject({ serviceAccount: { state: 'found', annotations } }), {
+        ...refused,
+        subject: 'service-account',
+        message: `service account shop/default: ${sentence}`,
+      });
+    }
+  }
+  t.end();
+});
+
+void t.test('names that stand for no limit are warned about', (t) => {
+  const group = 'ado-git.workload.identity';
+  const words = [
+    'foo',
+    'x',
+    'project',
+    'audiences',
+    'modes',
+    'logs',
+    'sidecar-limits',
+    'statuses',
+    'start',
+    'gitconfg',
+  ];
+  for (const word of words) {
+    t.match(inject({ annotations: { [`${group}/${word}`]: 'x' } }), {
+      kind: 'injected',
+      warnings: [{ code: 'unknown-annotation' }],
+    });
+  }
+  t.end();
+});
+
+void t.test('no limit is lost among many unknown annotations', (t) => {
+  const many = Object.fromEntries(Array.from({ length: 8 }, (_, index) => [`ado-git.workload.identity/x${index}`, '']));
+  t.match(inject({ annotations: many }), { kind: 'injected', warnings: { length: 8 } });
+  const more = { ...many, 'ado-git.workload.identity/organisations': 'contoso' };
+  const message = /has more than 8 annotations ado-git\.workload\.identity\/… that are not known, such as \S+\/x0; /;
+  t.match(inject({ annotations: more }), { reason: 'invalid-annotation', answer: 'deny', message });
+  const annotations = keepAnnotations({ ...IDENTITY, ...more });
+  t.match(inject({ serviceAccount: { state: 'found', annotations } }), { reason: 'invalid-annotation', message });
   t.end();
 });
 

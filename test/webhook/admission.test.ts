@@ -129,8 +129,8 @@ void t.test('pods', async (t) => {
   t.same(skipped, { uid: UID, allowed: true, auditAnnotations: { outcome: 'skipped', reason: 'disabled' } });
   t.equal(lookedUp.length, 1, 'nothing is looked up for it');
 
-  const warned = await review(createPod({ 'ado-git.workload.identity/organisations': 'x' }));
-  t.match(warned.warnings, [/^ado-git-identity: .*organizations/]);
+  const warned = await review(createPod({ 'ado-git.workload.identity/project': 'x/y' }));
+  t.match(warned.warnings, [/^ado-git-identity: .*projects/]);
   t.ok(warned.patch);
 
   const malformed = await review(createPod({ 'ado-git.workload.identity/startup': 'later' }));
