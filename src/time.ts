@@ -39,6 +39,7 @@ export function formatTime(moment: EpochMs): string {
 }
 
 export const SECOND_MS = milliseconds(1000);
+export const HOUR_MS = milliseconds(3_600_000);
 export const DAY_MS = milliseconds(86_400_000);
 
 /** The wall clock. */

@@ -21,6 +21,7 @@ import {
 } from './admission-review.js';
 import type { ServiceAccounts } from './service-account-lookup.js';
 import type { NextTurn } from './turns.js';
+import { groupWarnings } from './warnings.js';
 
 export interface AdmissionOptions {
   readonly serviceAccounts: ServiceAccounts;
@@ -153,8 +154,10 @@ function logOutcome(log: Logger, outcome: Outcome, request: AdmissionRequest): v
         ...fields,
         clientId,
         tenantId,
-        warnings: outcome.warnings.map(({ code }) => code),
       });
+      // An unchanged pod was reported by the pass that injected it.
+      if (fields.outcome === 'unchanged') return;
+      for (const { code, message } of groupWarnings(outcome.warnings)) log.info(message, { ...fields, warning: code });
       return;
     }
     case 'skipped':

@@ -1,6 +1,6 @@
 /**
- * Records a Kubernetes Event on the controller of a pod that was created without being injected. A warning only reaches the
- * controller's log; an Event reaches everyone who inspects the workload.
+ * Records Kubernetes Events on the controller of a pod that was created without being injected, or with warnings. A warning
+ * only reaches the controller's log; an Event reaches everyone who inspects the workload.
  */
 import { createHash } from 'node:crypto';
 import type { CoreV1Event } from '@kubernetes/client-node';
@@ -10,12 +10,13 @@ import type { KubernetesApi } from '../kubernetes/client.js';
 import type { OwnerReference, Plain, Pod } from '../kubernetes/types.js';
 import type { Logger } from '../log.js';
 import { PRODUCT, SYSTEM_NAMESPACES } from '../names.js';
-import { type EpochMs, formatTime, type Milliseconds, type Now } from '../time.js';
+import { type EpochMs, formatTime, HOUR_MS, type Milliseconds, type Now } from '../time.js';
 import { isApiVersion, isKind, isObjectName, isUid } from '../values/kubernetes.js';
 import { cleanLine } from '../values/text.js';
 import type { AdmissionRequest } from './admission-review.js';
 import { type Allowance, createBudget } from './budget.js';
 import type { ServiceAccountCache } from './service-account-cache.js';
+import { listNotices, type Notice } from './warnings.js';
 
 export interface EventRecorderOptions {
   readonly api: Pick<KubernetesApi, 'post'>;
@@ -32,17 +33,15 @@ export type EventOutcome = (typeof EVENT_OUTCOMES)[number];
 
 export type RecordEvent = (outcome: Outcome, request: AdmissionRequest) => void;
 
-type Refused = Extract<Outcome, { kind: 'refused' }>;
-
 interface QueuedEvent {
   readonly key: string;
   readonly path: string;
   readonly event: Plain<CoreV1Event>;
 }
 
-/** At most one Event per owner and reason in this time. */
-const REPEAT_AFTER_MS = 3_600_000;
-/** Limit of remembered owners and reasons; the oldest are forgotten first. */
+/** At most one Event per owner and code in this time. */
+const REPEAT_AFTER_MS = HOUR_MS;
+/** Limit of remembered owners and codes; the oldest are forgotten first. */
 const MAX_REMEMBERED = 2000;
 /** Limit of Events in the queue. More are dropped, so that a slow API server costs no memory. */
 const MAX_QUEUED = 100;
@@ -61,7 +60,7 @@ const ALREADY_EXISTS = 409;
 /**
  * Who reaches the port can send reviews of pods that do not exist. So an Event is written only where the pod's service
  * account is known, about an owner that could exist, with nothing of the pod but names, and only so often.
- * @returns a function that queues the Event of an outcome and returns at once. Events are sent one after the other; a
+ * @returns a function that queues the Events of an outcome and returns at once. Events are sent one after the other; a
  *   failure is only logged and counted. Not to be called on dry runs.
  */
 export function createEventRecorder({ api, cache, log, now, clock, count }: EventRecorderOptions): RecordEvent {
@@ -90,15 +89,12 @@ export function createEventRecorder({ api, cache, log, now, clock, count }: Even
     isSending = false;
   };
 
-  return (outcome, { pod, namespace }) => {
-    if (outcome.kind !== 'refused' || outcome.answer !== 'admit') return;
-    const owner = findController(pod);
-    if (owner === undefined || SYSTEM.has(namespace)) return;
-    if (cache.get(namespace, readAccountName(pod)) === undefined || queue.length >= MAX_QUEUED) {
+  const record = (notice: Notice, owner: OwnerReference, namespace: string): void => {
+    if (queue.length >= MAX_QUEUED) {
       count('dropped');
       return;
     }
-    const key = createHash('sha256').update(`${owner.uid} ${outcome.reason}`).digest('base64');
+    const key = createHash('sha256').update(`${owner.uid} ${notice.code}`).digest('base64');
     if (!recent.add(key)) return;
     if (!budget.take(namespace)) {
       recent.forget(key);
@@ -106,8 +102,19 @@ export function createEventRecorder({ api, cache, log, now, clock, count }: Even
       return;
     }
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/events`;
-    queue.push({ key, path, event: writeEvent(owner, namespace, outcome, now()) });
+    queue.push({ key, path, event: writeEvent(owner, namespace, notice, now()) });
     void sendAll();
+  };
+
+  return (outcome, { pod, namespace }) => {
+    const notices = listNotices(outcome);
+    const owner = notices.length === 0 ? undefined : findController(pod);
+    if (owner === undefined || SYSTEM.has(namespace)) return;
+    if (cache.get(namespace, readAccountName(pod)) === undefined) {
+      count('dropped');
+      return;
+    }
+    for (const notice of notices) record(notice, owner, namespace);
   };
 }
 
@@ -142,12 +149,12 @@ function createRecentKeys(now: Now) {
 function writeEvent(
   owner: OwnerReference,
   namespace: string,
-  { reason, message }: Refused,
+  { code, message }: Notice,
   now: EpochMs,
 ): Plain<CoreV1Event> {
   const { apiVersion, kind, name, uid } = owner;
   const hour = Math.floor(now / REPEAT_AFTER_MS);
-  const suffix = createHash('sha256').update(`${uid} ${reason} ${hour}`).digest('hex').slice(0, 16);
+  const suffix = createHash('sha256').update(`${uid} ${code} ${hour}`).digest('hex').slice(0, 16);
   const time = formatTime(now).replace(/\.\d+Z$/, 'Z');
   return {
     apiVersion: 'v1',
@@ -156,9 +163,9 @@ function writeEvent(
     metadata: { namespace, name: `${name.slice(0, 230).replace(/(?<![-.])[-.]+$/, '')}.${suffix}` },
     involvedObject: { apiVersion, kind, name, uid, namespace },
     type: 'Warning',
-    reason: formatEventReason(reason),
+    reason: formatEventReason(code),
     action: 'Injecting',
-    message: truncateBytes(`${reason}: ${leaveOutFreeText(message)}`, MAX_MESSAGE_BYTES),
+    message: truncateBytes(`${code}: ${leaveOutFreeText(message)}`, MAX_MESSAGE_BYTES),
     source: { component: PRODUCT },
     // What events.k8s.io calls `reportingController`.
     reportingComponent: PRODUCT,

@@ -1,12 +1,13 @@
 /** The webhook's metrics: few labels, and no identities or names in them. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { type CertificateObserver, REPAIRED_OBJECTS, ROTATIONS } from '../certificates/managed/source.js';
-import type { Reason } from '../inject/index.js';
+import { type Outcome, type Reason, WARNING_CODES } from '../inject/index.js';
 import type { EpochMs, Now } from '../time.js';
 import { type AdmissionOutcome, OUTCOME_REASONS } from './admission-review.js';
 import { EVENT_OUTCOMES, type EventOutcome } from './events.js';
 import { type ReflectorObserver, WATCH_RESTART_CAUSES } from './reflector.js';
 import { LIVE_READ_OUTCOMES, type LiveReadOutcome } from './service-account-lookup.js';
+import { groupWarnings } from './warnings.js';
 
 export interface Metrics extends AdmissionMetrics, ServiceAccountMetrics, CertificateMetrics {
   readonly registry: Registry;
@@ -15,6 +16,8 @@ export interface Metrics extends AdmissionMetrics, ServiceAccountMetrics, Certif
 
 interface AdmissionMetrics {
   readonly countAdmission: (outcome: AdmissionOutcome, reason: Reason | '') => void;
+  /** Each code of the outcome once; not those of a later pass that leaves the pod unchanged. */
+  readonly countWarnings: (outcome: Outcome) => void;
   /** From the head of an admission request to the end of its answer. */
   readonly observeDuration: (durationMs: number) => void;
 }
@@ -54,7 +57,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   series.gauge('ready', '1 while this replica is ready to serve.', () => (options.isReady() ? 1 : 0));
   const events = series.counter(
     'events_total',
-    'Kubernetes Events on the owners of pods that were not injected.',
+    'Kubernetes Events on the owners of pods that were not injected, or injected with warnings.',
     EVENT_OUTCOMES.map((outcome) => ({ outcome })),
   );
   return {
@@ -115,9 +118,18 @@ function createAdmissionMetrics(series: Series, { countInFlight }: MetricsOption
     'Time from the head of an admission request to the end of its answer.',
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
   );
+  const warnings = series.counter(
+    'warnings_total',
+    'Pods that were injected with a warning, by its code.',
+    WARNING_CODES.map((code) => ({ code })),
+  );
   series.gauge('admissions_in_flight', 'Admission requests that are being answered.', countInFlight);
   return {
     countAdmission: (outcome, reason) => admissions.inc({ outcome, reason }),
+    countWarnings: (outcome) => {
+      if (outcome.kind !== 'injected' || outcome.patch.length === 0) return;
+      for (const { code } of groupWarnings(outcome.warnings)) warnings.inc({ code });
+    },
     observeDuration: (durationMs) => duration.observe(durationMs / 1000),
   };
 }

@@ -88,6 +88,18 @@ void t.test('every series of a counter is there from the start, at 0', async (t)
 
 /** What happens, and the series that it sets to the value. */
 const CHANGES: readonly (readonly [(created: Created) => void, series: string, value: number])[] = [
+  [
+    ({ metrics }) =>
+      metrics.countWarnings({
+        kind: 'injected',
+        isLaterPass: false,
+        patch: [{ op: 'remove', path: '/x' }],
+        warnings: [{ code: 'unknown-container', subject: 'pod', message: '' }],
+        status: { version: '', mode: 'helper', containers: [], clientId: '', tenantId: '' },
+      }),
+    'warnings_total{code="unknown-container"}',
+    1,
+  ],
   [({ state }) => (state.ready = true), 'ready', 1],
   [({ metrics }) => metrics.countEvent('sent'), 'events_total{outcome="sent"}', 1],
   [
