@@ -31,7 +31,7 @@ export interface GitFiles {
 export function renderGitFiles(settings: Settings, plans: Plans): GitFiles | undefined {
   const gitconfig = renderGitconfig(settings.projects, MAX_CONFIG_BYTES);
   if (gitconfig === undefined) return undefined;
-  const helper = renderHelper(settings.organizations);
+  const helper = renderHelper(settings);
   const gitconfigSystem = needsSystemFile(plans) ? renderGitconfigSystem() : undefined;
   const bytes = [gitconfig, helper, gitconfigSystem ?? ''].reduce((sum, text) => sum + Buffer.byteLength(text), 0);
   return bytes > MAX_CONFIG_BYTES ? undefined : { gitconfig, helper, gitconfigSystem };

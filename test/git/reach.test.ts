@@ -13,6 +13,7 @@ import {
   NAMESPACE,
   NEWCOMER,
   PAYMENTS,
+  SHELLS,
   skipWithout,
   startGitFixture,
 } from '../support/git-fixture.js';
@@ -101,14 +102,6 @@ void t.test('LFS', { skip: skipWithout('git-lfs') }, async (t) => {
   await gitOk(t, pod, ['clone', url, 'again']);
   t.equal(readFileSync(pod.locate('/data/again/picture.bin'), 'utf8'), 'another picture');
 });
-
-const SHELLS: readonly (readonly [string, readonly string[]])[] = [
-  ['dash', ['dash']],
-  ['bash', ['bash']],
-  ['bash', ['bash', '--posix']],
-  ['busybox', ['busybox', 'sh']],
-  ['mksh', ['mksh']],
-];
 
 void t.test('the helper under several shells, with an environment and without', async (t) => {
   for (const [program, shell] of SHELLS) {

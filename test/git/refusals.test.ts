@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import t from 'tap';
-import type { RunningPod } from '../../src/emulators/index.js';
+import { type RunningPod, TENANT_ID } from '../../src/emulators/index.js';
 import { injectPod, STANDARD_DEFAULTS } from '../../src/inject/index.js';
 import { ANNOTATION, USE_LABEL } from '../../src/names.js';
 import {
@@ -12,6 +12,7 @@ import {
   gitOk,
   NEWCOMER,
   PAYMENTS,
+  SHELLS,
   skipWithout,
   startGitFixture,
   STRANGER,
@@ -172,6 +173,50 @@ void t.test('the helper refuses questions, each with one sentence and quit', asy
   ]) {
     t.match((await askHelper(pod, formatQuestion(fields))).stdout, /^username=/, `${fields.host} is not refused`);
   }
+});
+
+const REFUSED = `ado-git-identity: Azure DevOps refused the token of client ${BUILDER.clientId} for organization contoso: is ${BUILDER.clientId} a user of contoso, and is contoso connected to tenant ${TENANT_ID}?\n`;
+const HEADER =
+  'ado-git-identity: Azure DevOps refused an Authorization header that git is configured to send in place of the token; find and remove it: git config --show-origin --name-only --get-regexp extraheader\n';
+const NOT_OURS =
+  'ado-git-identity: Azure DevOps refused a password that is not from ado-git-identity; remove it from the URL of the remote, or from the program that gave it to git\n';
+const REPLACED =
+  'ado-git-identity: Azure DevOps refused a token that has expired or was replaced since git began; run git again\n';
+
+void t.test('under each shell, erase says in one sentence what was refused, and never shows it', async (t) => {
+  await gitOk(t, pod, ['ls-remote', PAYMENTS]);
+  const { stdout } = await askHelper(pod, formatQuestion(GOOD));
+  const [, password = ''] = /^password=(.{100,})$/m.exec(stdout) ?? [];
+  const ours = { username: 'ado-git-identity', password };
+  const unnamed = REFUSED.replaceAll('contoso', 'ORGANIZATION');
+  const cases: readonly (readonly [Record<string, string>, string])[] = [
+    [ours, REFUSED],
+    [{ ...ours, host: 'contoso.visualstudio.com', path: 'x' }, REFUSED],
+    [{ ...ours, path: '' }, unnamed],
+    [{ ...ours, path: `${'c'.repeat(51)}/x` }, unnamed],
+    [{ ...ours, path: '\u001b[2J/x' }, unnamed],
+    [{ ...ours, password: `${password}x` }, REPLACED],
+    [{ username: 'user', password: 'pat' }, NOT_OURS],
+    [{ username: 'user', password }, NOT_OURS],
+    [{ password: '$(exit 3)' }, NOT_OURS],
+    [{ username: 'ado-git-identity' }, ''],
+    [{}, ''],
+    [{ ...ours, host: 'github.com' }, ''],
+    [{ ...ours, protocol: 'http' }, ''],
+    [{ ...ours, path: 'contoso\r' }, ''],
+  ];
+  for (const [, shell] of SHELLS.filter(([program]) => skipWithout(program) === false)) {
+    for (const prefix of [[], ['env', '-i', `PATH=${process.env['PATH'] ?? ''}`]]) {
+      for (const [fields, stderr] of cases) {
+        const answer = await askHelper(pod, formatQuestion({ ...GOOD, ...fields }), [...prefix, ...shell], 'erase');
+        t.strictSame(answer, { code: 0, stdout: '', stderr }, `${shell.join(' ')}: ${Object.keys(fields).join()}`);
+      }
+    }
+  }
+  const traced = ['env', 'SHELLOPTS=errexit:nounset:verbose:xtrace', 'bash'];
+  const answer = await askHelper(pod, formatQuestion({ ...GOOD, ...ours }), traced, 'erase');
+  t.ok(answer.code === 0 && answer.stderr.endsWith(REFUSED), answer.stderr);
+  t.notOk(answer.stderr.includes(password));
 });
 
 const PAYLOADS = (mark: string): string[] => [
@@ -338,6 +383,7 @@ void t.test('a token that Azure DevOps refuses ends git without a question for a
     azureDevOps.intercept(() => undefined);
     t.not(code, 0, words);
     if (status !== 429) t.match(stderr, words);
+    t.equal(stderr.includes(REFUSED), status === 401, stderr);
   }
   t.notOk(prompts.asked());
   t.equal(readFileSync(credential, 'utf8'), content, 'erase leaves it');
@@ -353,8 +399,31 @@ void t.test('a wrong password in the URL ends git without a wait', async (t) => 
   const { code, stderr } = await withDeadline('git ends', ended, { withinSeconds: 90 });
   t.equal(code, 128);
   t.match(stderr, 'Authentication failed');
-  t.notMatch(stderr, 'ado-git-identity: ');
+  t.match(stderr, NOT_OURS);
   t.notOk(prompts.asked());
+});
+
+void t.test('what Azure DevOps refused is named as what git sent', async (t) => {
+  t.teardown(() => azureDevOps.intercept(() => undefined));
+  const header = 'Authorization: Basic dXNlcjpwYXQ=';
+  const cases: readonly (readonly [string, string, string])[] = [
+    ['http.extraHeader', header, HEADER],
+    ['http.https://dev.azure.com/.extraHeader', header.toUpperCase(), HEADER],
+    ['http.https://contoso@dev.azure.com.extraHeader', header, HEADER],
+    ['http.https://github.com/.extraHeader', header, REFUSED],
+    ['http.extraHeader', 'X-Trace: authorization: x', REFUSED],
+  ];
+  azureDevOps.intercept(() => ({ status: 401, headers: { 'WWW-Authenticate': 'Basic realm="x"' } }));
+  for (const [key, value, expected] of cases) {
+    const { code, stderr } = await git(pod, ['-c', `${key}=${value}`, 'ls-remote', PAYMENTS]);
+    t.equal(code, 128);
+    t.strictSame(
+      stderr.split('\n').filter((line) => line.startsWith('ado-git-identity: ')),
+      [expected.trimEnd()],
+      key,
+    );
+    t.notMatch(stderr, 'dXNlcjpwYXQ', 'no secret is shown');
+  }
 });
 
 void t.test("the user's own helper that stores gets no token of ours, and still serves other hosts", async (t) => {

@@ -115,6 +115,17 @@ export async function gitOk(t: Test, pod: RunningPod, args: readonly string[], o
   return stdout;
 }
 
+/** Shells that may be an image's `/bin/sh`: the program, and how it is called. */
+export const SHELLS: readonly (readonly [string, readonly string[]])[] = [
+  ['dash', ['dash']],
+  ['bash', ['bash']],
+  ['bash', ['bash', '--posix']],
+  ['busybox', ['busybox', 'sh']],
+  ['mksh', ['mksh']],
+  // As it is where it is installed as `sh`.
+  ['zsh', ['zsh', '--emulate', 'sh']],
+];
+
 /** Calls the credential helper as git does. */
 export function askHelper(
   pod: RunningPod,
