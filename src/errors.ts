@@ -66,6 +66,9 @@ export function reportError(program: string, error: unknown, write: (lines: stri
   return exitCodeOf(error);
 }
 
+/** Newer versions of node end errors of TLS with a flag of node, which nobody can set here. */
+const HINT_OF_NODE = /; if the root CA is installed locally.*/;
+
 /** The message of whatever was thrown, without a stack. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
@@ -74,5 +77,5 @@ export function describeError(error: unknown): string {
     return [...new Set(error.errors.map(describeError))].join('; ');
   }
   const { code } = error as NodeJS.ErrnoException;
-  return error.message === '' ? (code ?? error.name) : error.message;
+  return error.message === '' ? (code ?? error.name) : error.message.replace(HINT_OF_NODE, '');
 }

@@ -44,6 +44,12 @@ void t.test('the message of anything that was thrown', (t) => {
     [refused, 'ECONNREFUSED'],
     [new TypeError(''), 'TypeError'],
     [new AggregateError([new Error('a'), refused, new Error('a')]), 'a; ECONNREFUSED'],
+    [
+      new Error(
+        'unable to verify the first certificate; if the root CA is installed locally, try running Node.js with --use-system-ca',
+      ),
+      'unable to verify the first certificate',
+    ],
     ['a', 'a'],
     [undefined, 'undefined'],
   ];
