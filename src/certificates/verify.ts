@@ -24,7 +24,7 @@ interface ListenerVerification {
   readonly port: number;
   /** The webhook's namespace. */
   readonly namespace: string;
-  /** @returns PEM; undefined or empty where there is none yet. May reject. */
+  /** @returns PEM; empty where there is none yet, undefined where it is not known yet. May reject. */
   readonly readCaBundle: () => Promise<string | undefined>;
   readonly sleep: Sleep;
   readonly signal: AbortSignal;
@@ -32,6 +32,8 @@ interface ListenerVerification {
 }
 
 const TRY_EVERY_MS = 1000;
+/** A replica that starts needs some seconds, at every upgrade: only what lasts longer is worth a line of the log. */
+const QUIET_TRIES = 10;
 const HANDSHAKE_TIMEOUT_MS = 5000;
 /** Authorities above a certificate that are examined. */
 const MAX_CHAIN = 8;
@@ -40,21 +42,29 @@ const MAX_CHAIN = 8;
 export async function waitUntilVerified(verification: ListenerVerification): Promise<boolean> {
   const { port, namespace, readCaBundle, sleep, signal, log } = verification;
   let logged: string | undefined;
-  while (!signal.aborted) {
+  for (let tries = 1; !signal.aborted; tries += 1) {
     try {
-      const caBundle = (await readCaBundle()) ?? '';
-      if (caBundle.trim() === '')
-        throw new ProductError('certificate', 'the webhook configuration has no caBundle yet');
-      await verifyListener(port, webhookHost(namespace), caBundle);
+      await verifyListener(port, webhookHost(namespace), checkCaBundle(await readCaBundle()));
       return true;
     } catch (error) {
       const why = describeError(error);
-      if (why !== logged) log.info('not ready: the API server could not verify the webhook yet', { why });
-      logged = why;
+      const level = tries > QUIET_TRIES ? 'info' : 'debug';
+      if (logged !== `${level} ${why}`)
+        log[level]('not ready: the API server could not verify the webhook yet', { why });
+      logged = `${level} ${why}`;
     }
     await sleep(TRY_EVERY_MS, signal);
   }
   return false;
+}
+
+/** @throws ProductError `certificate` where there is none to verify with. */
+function checkCaBundle(caBundle: string | undefined): string {
+  if (caBundle === undefined) {
+    throw new ProductError('certificate', 'the caBundle of the webhook configuration is not known to this replica yet');
+  }
+  if (caBundle.trim() === '') throw new ProductError('certificate', 'the webhook configuration has no caBundle yet');
+  return caBundle;
 }
 
 /** @throws ProductError `certificate`, with the reason for which an API server would refuse the certificate on a local port. */

@@ -331,7 +331,7 @@ void t.test('over real TLS, with real keys', async (t) => {
   const objects = createClusterObjects(now);
   objects.isAway = true;
   const logged: string[] = [];
-  const log = createLogger('info', (line) => logged.push(line), now);
+  const log = createLogger('debug', (line) => logged.push(line), now);
   // Sleeps are ten times shorter; the clock of the certificates is real.
   const sleep: Sleep = (spanMs, signal) => sleepFor(spanMs / 10, undefined, { signal }).catch(() => undefined);
   const certificates = await startManagedCertificates({
@@ -365,7 +365,7 @@ void t.test('over real TLS, with real keys', async (t) => {
   t.ok(await waitUntilVerified({ port, namespace: NAMESPACE, readCaBundle, sleep, signal: stop.signal, log }));
   const first = certificates.current().certificatePem;
   t.not(first, placeholder.certificatePem);
-  t.match(logged.join(''), /could not verify the webhook yet/);
+  t.match(logged.join(''), /"debug","message":"not ready: .*caBundle of the webhook configuration is not known/);
 
   objects.rotate('ca');
   const isRotated = (): boolean => objects.secret?.metadata.annotations?.[ROTATE_ANNOTATION] === undefined;
