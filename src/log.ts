@@ -53,3 +53,13 @@ export function createLogger(level: LogLevel, write: (line: string) => void, now
   const methods = LOG_LEVELS.map((at) => [at, (message: string, fields?: LogFields) => log(at, message, fields)]);
   return Object.fromEntries(methods) as Logger;
 }
+
+/** A shorter message is worth repeating. */
+const MIN_ABBREVIATED = 200;
+const ABBREVIATED_LENGTH = 100;
+
+/** The beginning of a message that was already logged in full, up to a blank; all of a short one. */
+export function abbreviate(message: string): string {
+  if (message.length < MIN_ABBREVIATED) return message;
+  return `${message.slice(0, message.lastIndexOf(' ', ABBREVIATED_LENGTH) + 1)}…`;
+}

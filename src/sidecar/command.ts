@@ -28,7 +28,11 @@ export async function runSidecarCommand(argv: readonly string[], io: SidecarIo):
     return await runSidecar({ env: io.env, writeLog: io.stdout, writeError: io.stderr, stop: io.stopSignal() });
   }
   const name = PROBES.find((known) => known === argument);
-  if (command === 'probe' && argv.length === 2 && name !== undefined) return (await probe(name, io.env)) ? 0 : 1;
+  if (command === 'probe' && argv.length === 2 && name !== undefined) {
+    const problem = await probe(name, io.env);
+    if (problem !== undefined) io.stderr(problem);
+    return problem === undefined ? 0 : 1;
+  }
   if (argv.length === 1 && command === '--version') io.stdout(`${PRODUCT} ${VERSION}\n`);
   else if (argv.length === 1 && command === '--help') io.stdout(SIDECAR_USAGE);
   else {

@@ -4,8 +4,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { isIP, type Socket } from 'node:net';
 import { describeError, ProductError } from '../errors.js';
 import { findOldestOfHeaviest } from '../eviction.js';
-import { ANNOTATION, NO_PORT, SIDECAR_ENV, STATE_FILE } from '../names.js';
+import { ANNOTATION, NO_PORT, SIDECAR_CONTAINER, SIDECAR_ENV, STATE_FILE } from '../names.js';
 import type { SidecarConfig } from './config.js';
+import { deriveState } from './message-for-git.js';
 import { formatMetrics } from './metrics.js';
 import type { TokenManager } from './token-manager.js';
 
@@ -58,8 +59,16 @@ type Route = (manager: TokenManager, request: IncomingMessage) => Reply;
 
 const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/healthz', () => OK],
-  ['/startz', (manager) => (manager.hasStarted() ? OK : refuse(503, 'The startup rule is not met yet.'))],
-  ['/readyz', (manager) => (manager.isReady() ? OK : refuse(503, 'There is no valid token.'))],
+  [
+    '/startz',
+    (manager, request) =>
+      manager.hasStarted() ? OK : refuse(503, `The startup rule is not met yet. ${explain(manager, request)}`),
+  ],
+  [
+    '/readyz',
+    (manager, request) =>
+      manager.isReady() ? OK : refuse(503, `There is no valid token. ${explain(manager, request)}`),
+  ],
   [
     '/metrics',
     (manager) => ({ status: 200, body: formatMetrics(manager), type: 'text/plain; version=0.0.4; charset=utf-8' }),
@@ -77,6 +86,13 @@ function answer(request: IncomingMessage, manager: TokenManager): Reply {
   if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(405, 'method not allowed');
   const path = request.url?.split('?', 1)[0] ?? '';
   return ROUTES.get(path)?.(manager, request) ?? refuse(404, 'not found');
+}
+
+/** Why there is no token. Its ids are for loopback clients only, as the status is; others get the code. */
+function explain(manager: TokenManager, request: IncomingMessage): string {
+  const snapshot = manager.describe();
+  if (isFromLoopback(request)) return deriveState(snapshot).message;
+  return `Cause: ${snapshot.failure?.code ?? 'no answer yet'}. The log of the container ${SIDECAR_CONTAINER} says more.`;
 }
 
 function refuse(status: number, message: string): Reply {

@@ -19,6 +19,8 @@ export interface TokenState {
   readonly expired: Instant | undefined;
   readonly failure: RecordedFailure | undefined;
   readonly failuresInRow: number;
+  /** When the message of the last failure was logged in full, and how often it came since. */
+  readonly logged: { readonly at: Milliseconds; readonly repeated: number } | undefined;
   /** Start of the series of failures that all have the class of the last one. */
   readonly sameClassSince: Milliseconds | undefined;
   readonly isAsking: boolean;
@@ -51,6 +53,7 @@ export function createTokenState(identity: Identity, startedAt: Instant): TokenS
     expired: undefined,
     failure: undefined,
     failuresInRow: 0,
+    logged: undefined,
     sameClassSince: undefined,
     isAsking: false,
     pausedUntil: undefined,

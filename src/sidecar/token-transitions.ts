@@ -2,8 +2,8 @@
 import { judgeRepetition, type TokenAnswer } from '../entra/answer.js';
 import { type Failure, mayResolveByWaiting } from '../entra/failure.js';
 import { choosePauseSeconds } from '../entra/schedule.js';
-import type { LogFields } from '../log.js';
-import { addMs, DAY_MS, type EpochMs, epochMs, formatTime, milliseconds, toEpochMs } from '../time.js';
+import { abbreviate, type LogFields } from '../log.js';
+import { addMs, DAY_MS, type EpochMs, epochMs, formatTime, HOUR_MS, milliseconds, toEpochMs } from '../time.js';
 import type { Credential } from './state-directory.js';
 import { createToken, type Instant, measureTimeLeftMs, type Token } from './token.js';
 import { isReady, measureTimeToAskMs, type TokenState } from './token-state.js';
@@ -104,12 +104,15 @@ function fail(state: TokenState, answered: Failure, at: Instant): Transition {
     sameClassSeconds: (at.elapsedMs - sameClassSince) / 1000,
   });
   const { message, code, class: kind, detail, traceId, correlationId } = failure;
+  const logged = countRepetition(state, message, at);
+  const { repeated } = logged;
   return {
     state: {
       ...state,
       isAsking: false,
       failure: { ...failure, at: at.epochMs },
       failuresInRow: state.failuresInRow + 1,
+      logged,
       sameClassSince,
       pausedUntil: milliseconds(at.elapsedMs + pauseSeconds * 1000),
       nextAskAt: roundMoment(addMs(at.epochMs, pauseSeconds * 1000)),
@@ -120,11 +123,24 @@ function fail(state: TokenState, answered: Failure, at: Instant): Transition {
       {
         kind: 'log',
         level: 'warn',
-        message,
-        fields: { code, class: kind, detail, traceId, correlationId, nextInSeconds: pauseSeconds },
+        message: repeated === 0 ? message : abbreviate(message),
+        fields: {
+          code,
+          class: kind,
+          ...(repeated === 0 ? { detail } : { repeated }),
+          traceId,
+          correlationId,
+          nextInSeconds: pauseSeconds,
+        },
       },
     ],
   };
+}
+
+/** The same message is logged in full once an hour. */
+function countRepetition({ failure, logged }: TokenState, message: string, at: Instant): TokenState['logged'] & object {
+  const isSame = failure?.message === message && logged !== undefined && at.elapsedMs - logged.at < HOUR_MS;
+  return isSame ? { ...logged, repeated: logged.repeated + 1 } : { at: at.elapsedMs, repeated: 0 };
 }
 
 function serveUnwritten(state: TokenState): TokenState {

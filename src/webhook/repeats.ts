@@ -1,13 +1,9 @@
 /** A log that says a long message once an hour: a controller creates the same pod again and again. */
 import { createHash } from 'node:crypto';
-import type { LogFields, Logger } from '../log.js';
+import { abbreviate, type LogFields, type Logger } from '../log.js';
 import { LOG_LEVELS, type LogLevel } from '../names.js';
 import { HOUR_MS, type Milliseconds } from '../time.js';
 
-/** A shorter message is logged as it is. */
-const MIN_LENGTH = 200;
-/** What is left of a message that was logged in full before. */
-const SHOWN_LENGTH = 100;
 /** Limit of remembered messages; the oldest are forgotten first. */
 const MAX_REMEMBERED = 1000;
 
@@ -37,22 +33,18 @@ export function shortenRepeats(log: Logger, clock: () => Milliseconds): Logger {
   };
 
   const logAt = (level: LogLevel, message: string, fields?: LogFields): void => {
-    const repeated = message.length < MIN_LENGTH ? undefined : findRepeated(message);
+    const short = abbreviate(message);
+    const repeated = short === message ? undefined : findRepeated(message);
     if (repeated === undefined) {
       log[level](message, fields);
       return;
     }
     repeated.count += 1;
-    log[level](cutAtBlank(message), { ...fields, repeated: repeated.count });
+    log[level](short, { ...fields, repeated: repeated.count });
   };
   const methods = LOG_LEVELS.map((level) => [
     level,
     (message: string, fields?: LogFields) => logAt(level, message, fields),
   ]);
   return Object.fromEntries(methods) as Logger;
-}
-
-/** So that no part of a word is left. */
-function cutAtBlank(message: string): string {
-  return `${message.slice(0, message.lastIndexOf(' ', SHOWN_LENGTH) + 1)}…`;
 }

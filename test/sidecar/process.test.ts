@@ -260,7 +260,15 @@ void t.test("Entra's outages: each has its class and a sentence, and ends", asyn
   }
   const sidecar = await fixture.startOnPort({ ADO_GIT_STARTUP: 'wait' });
   await waitUntil('a failure', () => sidecar.logs().includes('"level":"warn"'));
-  t.equal((await ask(sidecar.port, '/startz')).status, 503, 'containers wait');
+  const waits = await ask(sidecar.port, '/startz');
+  t.equal(waits.status, 503, 'containers wait');
+  t.match(waits.body, /^The startup rule is not met yet\. https:\/\/\S+ answered 200, but with no usable .*\n$/);
+  t.match(await ask(sidecar.port, '/readyz'), { status: 503, body: /^There is no valid token\. https:/ });
+  const fromAfar = await ask(sidecar.port, '/startz', { host: 'evil.example' });
+  t.match(
+    fromAfar.body,
+    /^The startup rule is not met yet\. Cause: [\w-]+\. The log of the container ado-git-identity /,
+  );
   fixture.entra.recover();
   await waitUntil('a token', () => isReady(fixture));
   t.equal((await ask(sidecar.port, '/startz')).status, 200);
@@ -379,7 +387,9 @@ void t.test('without a port it listens on a socket, and the exec probe asks ther
   t.equal(await fixture.start(changes, ['probe', 'healthz']).waitForExit(), 1, 'nothing listens yet');
   fixture.start(changes);
   await waitUntil('the socket', async () => (await fixture.start(changes, ['probe', 'healthz']).waitForExit()) === 0);
-  t.equal(await fixture.start(changes, ['probe', 'startz']).waitForExit(), 1);
+  const waiting = fixture.start(changes, ['probe', 'startz']);
+  t.equal(await waiting.waitForExit(), 1);
+  t.match(waiting.errors(), /^The startup rule is not met yet\. .*Entra at .*\n$/, 'for the Event of the kubelet');
   fixture.entra.recover();
   await waitUntil('a token', () => isReady(fixture));
   await waitUntil(

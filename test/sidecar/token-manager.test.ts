@@ -177,6 +177,28 @@ void t.test('after 60 s the reason is the last failure, and a late token is stil
   t.match(simulation.state(), new RegExp(`^state=ready\nfile=${CREDENTIAL_FILE}\nmessage=`));
 });
 
+void t.test('a long message is logged in full once an hour, and shortened with a count in between', async (t) => {
+  const message = `No federated credential matches: ${'az identity federated-credential create '.repeat(15)}--end`;
+  const refusal = fail({ class: 'propagation', message, detail: 'AADSTS700213: No match' });
+  const other = fail({ class: 'transient', message: 'Entra is away.' });
+  const simulation = simulate(t, (attempt) => (attempt === 40 ? other : refusal));
+  await simulation.pass(240);
+  const lines = simulation.logs.map(
+    (line) => JSON.parse(line) as { message: string; detail?: string; repeated?: number },
+  );
+  t.ok(lines.length > 20);
+  t.match(lines[0], { message, detail: 'AADSTS700213: No match' });
+  t.match(lines[1], { message: /^No federated credential matches: .{10,70} …$/, repeated: 1, nextInSeconds: 2 });
+  t.notOk(lines[1]?.detail);
+  t.equal(lines.at(-1)?.repeated, lines.length - 1);
+  await simulation.pass(4500);
+  const full = simulation.logs
+    .map((line, index) => (line.includes('--end') ? index : -1))
+    .filter((index) => index >= 0);
+  t.strictSame(full.slice(0, 2), [0, 40], 'another failure came between');
+  t.equal(full.length, 3, 'and the hour ended');
+});
+
 void t.test('a failure that waiting does not resolve ends the wait, and containers are not held again', async (t) => {
   const simulation = simulate(t, (attempt) =>
     attempt === 1 ? fail({ class: 'config', quick: true, message: 'The subject.' }) : fail(),
