@@ -12,7 +12,7 @@ import {
 } from '../emulators/index.js';
 import { applyOperations } from '../inject/index.js';
 import type { Pod } from '../kubernetes/types.js';
-import { ANNOTATION, USE_LABEL } from '../names.js';
+import { ANNOTATION, AZURE_ANNOTATION, USE_LABEL } from '../names.js';
 import { check, type Steps } from './steps.js';
 import type { Terminal } from './terminal.js';
 import type { Admission, RunningWebhook } from './webhook-process.js';
@@ -111,6 +111,12 @@ export function createManifest(
     },
   };
   return pod;
+}
+
+/** The service account as the webhook reads it. */
+export function createServiceAccount(name: AccountName): object {
+  const annotations = { [AZURE_ANNOTATION.clientId]: IDENTITIES[name].clientId };
+  return { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: NAMESPACE, annotations } };
 }
 
 /** The pod as the API server stores it after the webhook's answer. */

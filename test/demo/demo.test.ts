@@ -62,6 +62,15 @@ void t.test('the demo checks everything, and leaves nothing behind', async (t) =
     /\n {2}ok {6}git clone --recurse-submodules https:\/\/dev\.azure\.com\/contoso\/payments\/_git\/api\n/,
   );
   t.match(output, /\nSuccess: \d+ steps passed(, 1 skipped,)? in \d+ s\.\n$/);
+  t.match(
+    output,
+    /\n +kind: ServiceAccount\n[^]*azure\.workload\.identity\/client-id: [\w-]{36}/,
+    'where the identity is from',
+  );
+  t.match(
+    output.replace(/\s+/g, ' '),
+    'HTTPS_PROXY and ADO_GIT_EXTRA_CA lead the sidecar to the emulators of this demo.',
+  );
   t.notMatch(output, 'FAILED');
   t.notMatch(output, /eyJ[\w-]{10}/, 'no token');
   t.notMatch(output, '\u001b', 'plain lines');

@@ -1,7 +1,7 @@
 /** Chapter 1: a pod is created, and the webhook patches it. */
 import type { Pod } from '../../kubernetes/types.js';
-import { ANNOTATION } from '../../names.js';
-import { type Context, createManifest, NAMESPACE, patchPod } from '../context.js';
+import { ANNOTATION, SIDECAR_ENV } from '../../names.js';
+import { type Context, createManifest, createServiceAccount, NAMESPACE, patchPod } from '../context.js';
 import { describePatch, describeValue } from '../format.js';
 import { check } from '../steps.js';
 
@@ -11,6 +11,8 @@ export async function runAdmissionChapter({ webhook, terminal, step }: Context):
   const pod = createManifest('builder');
   terminal.explain(`The pod as its author wrote it; the API server sends it to the webhook, namespace ${NAMESPACE}:`);
   terminal.show(describeValue(pod));
+  terminal.explain('Its service account, from which the identity comes:');
+  terminal.show(describeValue(createServiceAccount('builder')));
 
   const admission = await step(
     ({ patch, tookMs, tls }) =>
@@ -27,6 +29,10 @@ export async function runAdmissionChapter({ webhook, terminal, step }: Context):
     'the webhook answers',
   );
   terminal.show(describePatch(admission.patch));
+  const { httpsProxy, extraCa } = SIDECAR_ENV;
+  terminal.explain(
+    `${httpsProxy} and ${extraCa} lead the sidecar to the emulators of this demo. Without the chart's sidecar.proxy and sidecar.extraCa, a pod has neither.`,
+  );
 
   const patched = patchPod(pod, admission);
   await step('for the patched pod, the webhook answers with an empty patch', async () => {
