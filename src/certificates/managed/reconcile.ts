@@ -12,7 +12,7 @@ import { type CaBundle, type Configuration, createCaBundle } from '../webhook-co
 import { execute } from './actions.js';
 import type { KeyMaterial } from './key-material.js';
 import { type Action, plan, type RotationSettings } from './plan.js';
-import { type CertificateObserver, describeDamage, reportWrite } from './report.js';
+import { type CertificateObserver, createRotationReport, describeDamage, reportWrite } from './report.js';
 import { createSecretStore, type SecretRead, type SecretStore } from './secret-store.js';
 import {
   adopt,
@@ -62,6 +62,7 @@ interface Context extends Omit<ReconcilerOptions, 'api' | 'podName' | 'namespace
   readonly configurationObject: CaBundle;
   readonly store: SecretStore;
   readonly problems: ProblemLog;
+  readonly reportRotation: ReturnType<typeof createRotationReport>;
   readonly dnsNames: readonly string[];
   readonly state: () => ReconcilerState;
   readonly update: (next: ReconcilerState) => void;
@@ -109,6 +110,7 @@ function createContext({ api, namespace, podName, ...options }: ReconcilerOption
     configurationObject: createCaBundle(api),
     store: createSecretStore({ api, namespace, podName, dnsName: host }),
     problems: createProblemLog(options.log),
+    reportRotation: createRotationReport(options.log, options.settings.overlapSeconds),
     dnsNames: [host, `${host}.cluster.local`, `${WEBHOOK_NAME}.${namespace}`],
     state: () => state,
     update: (next) => {
@@ -123,7 +125,7 @@ function createContext({ api, namespace, podName, ...options }: ReconcilerOption
  * The caBundle is read before the Secret, and a replica that adds an authority writes the Secret first. So the Secret is
  * never older than the caBundle, and no caBundle from before a rotation is restored.
  */
-async function read({ configurationObject, store, problems }: Context): Promise<Reading> {
+async function read({ configurationObject, store, problems, reportRotation }: Context): Promise<Reading> {
   const configuration = await problems.attempt(
     'configuration',
     async () => (await configurationObject.read()) ?? 'absent',
@@ -135,7 +137,8 @@ async function read({ configurationObject, store, problems }: Context): Promise<
   }
   const secret = await problems.attempt('secret', () => store.read(findOwner(configuration)));
   if (secret !== undefined) {
-    const { ownerProblem, unknownRotation: value } = secret;
+    const { ownerProblem, unknownRotation: value, observed } = secret;
+    if (observed.state === 'valid') reportRotation(observed.rotate);
     problems.set('owner', ownerProblem);
     const rotation = `the annotation ${ROTATE_ANNOTATION} of ${store.name} is ${quote(value ?? '')}; set it to leaf or ca`;
     problems.set('rotate', value === undefined ? undefined : rotation);

@@ -44,6 +44,24 @@ const CAUSES: Readonly<Record<IssueReason, string>> = {
   'not valid yet': 'the one in use is not valid yet by the clock of this replica: compare the clocks of the nodes',
 };
 
+/**
+ * Reports once that the annotation asks for a rotation, which may then wait for minutes.
+ * @returns a function to be called with what the annotation asks for, whenever it was read.
+ */
+export function createRotationReport(
+  log: Logger,
+  overlapSeconds: number,
+): (rotation: 'leaf' | 'ca' | undefined) => void {
+  const waitsFor = `the authority of the new certificate has been in the caBundle for ${overlapSeconds} s`;
+  let reported: 'leaf' | 'ca' | undefined;
+  return (rotation) => {
+    if (rotation !== undefined && rotation !== reported) {
+      log.info('a rotation begins, as the annotation asks', { rotation, waitsFor });
+    }
+    reported = rotation;
+  };
+}
+
 /** Reports that an action was executed and its result written to the Secret. */
 export function reportWrite(write: SecretWrite, log: Logger, observer?: CertificateObserver): void {
   const { action, material, secret, secretName } = write;

@@ -92,6 +92,16 @@ for (const kind of ['leaf', 'ca'] as const) {
     t.equal(events.filter((event) => event.startsWith('rotated')).length, 1);
     t.equal(cluster.bundle().length, kind === 'ca' ? 2 : 1);
     t.ok(cluster.bundle().includes(oldAuthority ?? ''), 'the old authority stays');
+    for (const { name } of cluster.replicas) {
+      const begun = cluster.log.filter(
+        (line) => line.startsWith(`${name} `) && line.includes('a rotation begins, as the annotation asks'),
+      );
+      t.equal(begun.length, 1, 'each replica says once that it begins');
+      t.match(
+        begun[0],
+        `"rotation":"${kind}","waitsFor":"the authority of the new certificate has been in the caBundle`,
+      );
+    }
     cluster.jump(91 * DAY_MS);
     await cluster.run(3 * MINUTE_MS, [0, OVERLAP_MS]);
     t.equal(cluster.bundle().includes(oldAuthority ?? ''), kind === 'leaf', 'until the old certificate has expired');
