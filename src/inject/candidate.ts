@@ -3,7 +3,7 @@ import { GROUP, USE_LABEL } from '../names.js';
 import { type ContainerRef, listUserContainers } from './containers.js';
 import { decideToSkip, findPodRefusal, refusePod } from './eligibility.js';
 import { type CheckedPod, describePod, findTextProblem, parsePod, readValues } from './pod-shape.js';
-import { pickAnnotations, readSource, type Source } from './read-annotations.js';
+import { findLimitingLabels, pickAnnotations, readSource, type Source } from './read-annotations.js';
 import type { Refused, Skipped } from './reasons.js';
 
 /** A pod in which nothing was found that keeps it from being injected. */
@@ -31,11 +31,13 @@ export function examinePod(
   description = describePod(raw, namespace),
 ): Skipped | Refused | Candidate {
   const annotations = pickAnnotations(readValues(raw, 'annotations'));
-  const use = readValues(raw, 'labels')[USE_LABEL];
+  const labels = readValues(raw, 'labels');
+  const use = labels[USE_LABEL];
   const skipped = decideToSkip(use, annotations, description);
   // An unquoted `true` in a file asks for an identity, though the API server would refuse it.
   if (skipped !== undefined && use !== true) return skipped;
-  const source = readSource('pod', description, annotations);
+  const read = readSource('pod', description, annotations);
+  const source = { ...read, findings: [...read.findings, ...findLimitingLabels(description, labels)] };
   const parsed = parsePod(raw);
   if ('problem' in parsed) {
     const reason = hasMalformedAnnotation(raw) ? 'invalid-annotation' : 'malformed-pod';

@@ -47,6 +47,10 @@ const LIMITING: ReadonlySet<string> = new Set([
   ANNOTATION.containers,
   AZURE_ANNOTATION.skipContainers,
 ]);
+/** The same in the group of the Azure webhook, which knows no such annotations. */
+const LIMITING_IN_OTHER_GROUP: ReadonlySet<string> = new Set(
+  [...LIMITING].map((name) => `${AZURE_PREFIX}${dropGroup(name)}`).filter((name) => !LIMITING.has(name)),
+);
 const MEANT_WORDS = [...MEANT.keys()];
 const LIMITING_WORDS = [...LIMITING].map(dropGroup);
 const KNOWN_OR_WRITTEN = new Set<string>([...KNOWN, ...Object.values(WRITTEN_ANNOTATION)]);
@@ -154,6 +158,16 @@ function findLostLimits(
   });
 }
 
+/** Annotations that limit access, written as labels: they would widen it in silence too. */
+export function findLimitingLabels(description: string, labels: Readonly<Record<string, unknown>>): Finding[] {
+  return [...LIMITING]
+    .filter((name) => Object.hasOwn(labels, name))
+    .map((name) => ({
+      subject: 'pod',
+      message: `${description}: ${name} is a label, and has no effect there; write it as an annotation`,
+    }));
+}
+
 /** The known annotation for which this name probably stands. */
 function findMeant(name: string): string | undefined {
   const word = dropGroup(name);
@@ -196,6 +210,7 @@ export function joinFindings(reason: RefusalReason, findings: readonly Finding[]
 }
 
 function isUnknown(name: string): boolean {
+  if (LIMITING_IN_OTHER_GROUP.has(name)) return true;
   return name.startsWith(`${GROUP}/`) && !KNOWN_OR_WRITTEN.has(name);
 }
 

@@ -376,6 +376,24 @@ void t.test('a misspelt annotation that would limit access is denied, on the pod
   t.end();
 });
 
+void t.test('a limit in the group of the Azure webhook, or among the labels, is denied', (t) => {
+  const elsewhere = { 'azure.workload.identity/organizations': 'contoso' };
+  const message =
+    /azure\.workload\.identity\/organizations is not known; did you mean ado-git\.workload\.identity\/org/;
+  t.match(inject({ annotations: elsewhere }), { reason: 'invalid-annotation', answer: 'deny', message });
+  const annotations = keepAnnotations({ ...IDENTITY, ...elsewhere });
+  t.match(inject({ serviceAccount: { state: 'found', annotations } }), { reason: 'invalid-annotation', message });
+  t.match(inject({ annotations: { 'azure.workload.identity/other': 'x' } }), { kind: 'injected', warnings: [] });
+
+  t.match(inject({ labels: { [ANNOTATION.organizations]: 'contoso' } }), {
+    reason: 'invalid-annotation',
+    answer: 'deny',
+    message: `pod shop/web-*: ${ANNOTATION.organizations} is a label, and has no effect there; write it as an annotation`,
+  });
+  t.match(inject({ labels: { [ANNOTATION.logLevel]: 'debug' } }), { kind: 'injected' });
+  t.end();
+});
+
 void t.test('names that stand for no limit are warned about', (t) => {
   const group = 'ado-git.workload.identity';
   const words = [
