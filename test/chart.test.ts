@@ -515,23 +515,34 @@ void t.test('all pods of the chart are restricted, and only they get an API toke
   t.end();
 });
 
-void t.test('the notes lead from Ignore to Fail', options, (t) => {
+void t.test('the notes', options, (t) => {
   // helm prints the notes only when there is a cluster.
   const chart = t.testdir();
   cpSync(CHART, chart, { recursive: true });
   cpSync(`${CHART}/templates/NOTES.txt`, `${chart}/notes`);
   writeFileSync(`${chart}/templates/notes.yaml`, 'notes: {{ tpl (.Files.Get "notes") . | toJson }}');
   const flags = ['--namespace', NAMESPACE, '--kube-version', '1.31.0', '--show-only', 'templates/notes.yaml'];
-  const notesOf = (policy: string): unknown => {
-    const { stdout } = helm('template', 'a-release', chart, ...flags, '--set', `webhook.failurePolicy=${policy}`);
-    return at(parse(stdout), 'notes');
+  const notesOf = (...values: string[]): string => {
+    const set = values.flatMap((value) => ['--set', value]);
+    const { stdout } = helm('template', 'a-release', chart, ...flags, ...set);
+    return String(at(parse(stdout), 'notes'));
   };
-  t.match(
-    notesOf('Ignore'),
-    `helm upgrade a-release CHART --namespace ${NAMESPACE} --reuse-values --set webhook.failurePolicy=Fail`,
-  );
-  t.match(notesOf('Fail'), /^ado-git-identity .* is installed/);
-  t.notMatch(notesOf('Fail'), 'failurePolicy');
+  const upgrade = `helm upgrade a-release CHART --namespace ${NAMESPACE} --reuse-values --set`;
+  const standard = notesOf('azure.tenantId=contoso.example');
+  t.match(standard, /^ado-git-identity .* is installed/);
+  t.match(standard, '  kubectl label namespace NAMESPACE ado-git.workload.identity/inject=enabled\n');
+  const annotate = '  kubectl annotate serviceaccount -n NAMESPACE SERVICEACCOUNT azure.workload.identity';
+  t.match(standard, `${annotate}/client-id=CLIENT_ID\n`);
+  t.notMatch(standard, 'tenant');
+  t.notMatch(standard, 'helm upgrade');
+  t.match(standard, 'azure.workload.identity/use: "true"');
+  for (const page of ['docs/identity.md', 'docs/symptoms.md']) t.match(standard, page);
+  const withoutTenant = notesOf();
+  t.match(withoutTenant, `${annotate}/tenant-id=TENANT_ID\n`);
+  t.match(withoutTenant, `  ${upgrade} azure.tenantId=TENANT_ID\n`);
+  t.match(notesOf('webhook.failurePolicy=Ignore'), `  ${upgrade} webhook.failurePolicy=Fail`);
+  t.notMatch(notesOf('webhook.allNamespaces=true'), 'label namespace');
+  t.notMatch(notesOf('webhook.namespaceSelector.matchLabels.team=shop'), 'label namespace');
   t.end();
 });
 

@@ -183,6 +183,28 @@ void t.test('scripts in pages exist', (t) => {
   t.end();
 });
 
+void t.test('the chart is installed and upgraded by the same command everywhere', (t) => {
+  const notes = read(`${CHART}/templates/NOTES.txt`)
+    .replaceAll(/\{\{ \.Release\.\w+ \}\}/g, 'ado-git-identity')
+    .replaceAll(' CHART ', ` ${CHART} `);
+  const find = (text: string, verb: string): string[] =>
+    findAll(text.replaceAll(/\\\n\s*/g, ''), new RegExp(`^ *(helm ${verb} .*)$`, 'gm'));
+  const pagesWith = (verb: string): string[] => pages.filter((page) => find(read(page), verb).length > 0);
+  const [install = ''] = find(read('README.md'), 'install');
+  t.match(install, `--namespace ado-git-identity --create-namespace --set image.repository=`);
+  t.strictSame(pagesWith('install').sort(), ['README.md', `${CHART}/README.md`, 'docs/operate.md']);
+  for (const command of pages.flatMap((page) => find(read(page), 'install'))) {
+    t.ok(`${command} `.startsWith(`${install} `), command);
+  }
+  const upgrade = `helm upgrade ado-git-identity ${CHART} --namespace ado-git-identity --reuse-values --set`;
+  const upgrades = [notes, ...pages.map(read)].flatMap((text) => find(text, 'upgrade'));
+  t.ok(upgrades.length > 3, 'the commands are found');
+  for (const command of upgrades) t.ok(command.startsWith(upgrade), command);
+  // One that is shortened can't be compared.
+  for (const text of [notes, ...pages.map(read)]) t.notMatch(text, /helm (?:install|upgrade) …/);
+  t.end();
+});
+
 /** Whether a file or folder of that name is ours; an asterisk matches anything. */
 function isThere(name: string): boolean {
   const pattern = name
