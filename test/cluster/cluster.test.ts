@@ -26,6 +26,7 @@ import { scaleCases } from './scale-cases.js';
 import { serveCases } from './serve-cases.js';
 import { startCases } from './start-cases.js';
 import { strangersCases } from './strangers-cases.js';
+import { symptomCases } from './symptom-cases.js';
 import { tokenCases } from './token-cases.js';
 import { startTokenRenewal } from './token-renewal-cases.js';
 
@@ -58,6 +59,7 @@ if (address === undefined || process.env['KUBECONFIG'] === undefined) {
 }
 const CASES: Readonly<Record<string, Case>> = {
   input: ['mistakes of users', (t) => inputCases(t, cluster)],
+  symptoms: ['mistakes by symptom', (t) => symptomCases(t, cluster)],
   serve: ['pods of every kind', (t) => serveCases(t, cluster)],
   pods: ['inside the pod', (t) => podCases(t, cluster)],
   calls: ['one call for each pod', (t) => callsCases(t, cluster)],
