@@ -38,6 +38,8 @@ interface Mistake {
   readonly tenantId?: string | undefined;
   readonly hasCredential?: false;
   readonly remote?: string;
+  /** Of git. */
+  readonly options?: string;
 }
 
 const MISTAKES: readonly Mistake[] = [
@@ -85,6 +87,12 @@ const MISTAKES: readonly Mistake[] = [
     places: ['git'],
   },
   {
+    name: 'header',
+    cause: 'An `Authorization` header is configured',
+    options: '-c "http.extraHeader=Authorization: Basic dXNlcjpwYXNzd29yZA=="',
+    places: ['git'],
+  },
+  {
     name: 'not-member',
     cause: 'The identity is not a member',
     clientId: ROTATED_CLIENT_ID,
@@ -109,6 +117,12 @@ const MISTAKES: readonly Mistake[] = [
     cause: 'An annotation is malformed',
     annotations: { [ANNOTATION.organizations]: 'contoso;fabrikam' },
     places: ['apply'],
+  },
+  {
+    name: 'misspelt',
+    cause: 'An annotation is misspelt',
+    annotations: { [ANNOTATION.organizations.replace('iz', 'is')]: 'contoso' },
+    places: ['events'],
   },
   {
     name: 'misspelt-pod',
@@ -202,10 +216,11 @@ function buildWorkload({
   labels = { [USE_LABEL]: 'true' },
   annotations = {},
   remote = `https://${REPOSITORY}`,
+  options = '',
 }: Mistake): KubernetesObject {
   const isPod = places.includes('apply');
   const { metadata, spec } = buildTemplate({
-    script: `git ls-remote ${remote} || true; exec sleep 3600`,
+    script: `git ${options} ls-remote ${remote} || true; exec sleep 3600`,
     spec: { serviceAccountName: name },
     restartPolicy: 'Always',
   }) as { metadata: object; spec: object };
