@@ -138,6 +138,20 @@ void t.test('every decision is in the index', (t) => {
   t.end();
 });
 
+void t.test('each row of what who can do names tests that exist', (t) => {
+  const [, , ...rows] = readSection('SECURITY.md', "Who can do what, and what they can't")
+    .split('\n')
+    .filter((line) => line.startsWith('|'));
+  t.ok(rows.length > 10, 'the rows are found');
+  for (const row of rows) {
+    const [, who = '', , , heldBy = ''] = row.split('|').map((cell) => cell.trim());
+    const tests = findAll(heldBy, /\]\(([^)]*)\)/g);
+    t.ok(tests.length > 0, `${who}: names a test`);
+    for (const file of tests) t.ok(/^test\/.*(?:\.test|-cases)\.ts$/.test(file) && files.includes(file), file);
+  }
+  t.end();
+});
+
 void t.test('links lead somewhere', (t) => {
   const slugs = (file: string): string[] =>
     findAll(read(file), /^#+ (.*)$/gm).map((heading) =>
