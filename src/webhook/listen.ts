@@ -7,6 +7,12 @@ import { describeError, ProductError } from '../errors.js';
 type Server = HttpServer | HttpsServer;
 
 /**
+ * Connections that wait to be accepted; Linux allows 4,096. Node's 511 are full at once where strangers open some hundred together. The
+ * kernel then drops those of the API server too, which tries again only after one, three and seven seconds.
+ */
+const BACKLOG = 4096;
+
+/**
  * Listens on all addresses, IPv4 and, where the machine has it, IPv6.
  * @param setting the environment variable that the port came from.
  * @returns the port; a free one where 0 was given.
@@ -24,7 +30,7 @@ export function listen(server: Server, port: number, setting: string): Promise<n
       const message = `port ${port} (${setting}) can't be listened on: ${cause}; set ${setting} to a free port`;
       reject(new ProductError('listen', message, { cause: error }));
     });
-    server.listen(port, () => resolve((server.address() as AddressInfo).port));
+    server.listen({ port, backlog: BACKLOG }, () => resolve((server.address() as AddressInfo).port));
   });
 }
 

@@ -47,6 +47,8 @@ export interface Turns {
     from: { readonly address: string; readonly bytes: number },
     work: (next: NextTurn) => Promise<T>,
   ): Promise<T | Overload>;
+  /** To be called with each new connection, so that it does not wait for all the work that waits. */
+  noteConnection(): void;
   /** Admissions that are worked on or wait. */
   readonly count: number;
 }
@@ -73,6 +75,7 @@ export function createTurns(clock: () => Milliseconds, changes: Partial<Limits> 
       };
       return waitForTurn({ thread, lane, bytes, waitMs: limits.waitMs, leave }, work);
     },
+    noteConnection: () => thread.noteConnection(),
     get count() {
       return sumLanes(lanes, 'admissions');
     },
@@ -133,6 +136,7 @@ interface Thread {
   add(lane: Lane, job: Job, where?: 'first'): void;
   /** Starts what can be started. */
   start(): void;
+  noteConnection(): void;
 }
 
 function createThread(lanes: Lanes, largeBodies: number, clock: () => Milliseconds): Thread {
@@ -163,11 +167,24 @@ function createThread(lanes: Lanes, largeBodies: number, clock: () => Millisecon
     }
     continueLater();
   };
-  const continueLater = createYield(() => {
+  let hasNewConnection = false;
+  let pausedAtMs = clock();
+  const pass = createYield(() => {
+    // Node accepts one connection each time. Some hundred of strangers must not keep one of the API server's waiting for as many turns.
+    if (hasNewConnection && clock() - pausedAtMs < sliceMs) {
+      hasNewConnection = false;
+      pass();
+      return;
+    }
     sliceMs = 0;
     isBusy = false;
     start();
   });
+  const continueLater = (): void => {
+    hasNewConnection = true;
+    pausedAtMs = clock();
+    pass();
+  };
   return {
     add: (lane, job, where) => {
       if (lane.waiting.length === 0) lane.usedMs = Math.max(lane.usedMs, lastUsedMs);
@@ -176,6 +193,9 @@ function createThread(lanes: Lanes, largeBodies: number, clock: () => Millisecon
       start();
     },
     start,
+    noteConnection: () => {
+      hasNewConnection = true;
+    },
   };
 }
 

@@ -68,6 +68,7 @@ async function start(test: Test, commonNames: readonly string[] = []) {
           acquired += 1;
           return turns.run(from, work);
         }) satisfies Turns['run'],
+        noteConnection: () => turns.noteConnection(),
         get count() {
           return turns.count;
         },

@@ -1,4 +1,6 @@
 /** Who is worked on next, and who has to leave, with a clock that only the work moves. */
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import t from 'tap';
 import { milliseconds } from '../../src/time.js';
 import { createTurns, type Limits } from '../../src/webhook/turns.js';
@@ -64,6 +66,48 @@ void t.test('input and output come between expensive requests', async (t) => {
     [1, 1, 1],
     'one in each turn of the event loop',
   );
+});
+
+void t.test('connections are accepted between expensive requests, many in a row', async (t) => {
+  const { turns, work, order } = createFixture();
+  let accepted = 0;
+  const server = createServer(() => {
+    turns.noteConnection();
+    accepted += 1;
+  }).listen(0);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const sockets = Array.from({ length: 100 }, () => connect(port, '127.0.0.1'));
+  while (accepted < sockets.length) await Promise.all([work('stranger', 250), work('stranger', 250)]);
+  // One before each would make it a hundred.
+  t.ok(order.length < 20, `${order.length} requests`);
+  for (const socket of sockets) socket.destroy();
+  server.close();
+});
+
+void t.test('while connections keep coming, requests get half of the time', async (t) => {
+  let nowMs = 0;
+  const turns = createTurns(() => milliseconds(nowMs));
+  const order: string[] = [];
+  const arrive = (): void => {
+    turns.noteConnection();
+    order.push('connection');
+    nowMs += 1;
+    if (order.length < 1000) setImmediate(arrive);
+  };
+  arrive();
+  const work = () =>
+    turns.run({ address: 'api-server', bytes: 1 }, async () => {
+      order.push('request');
+      nowMs += 10;
+      return Promise.resolve({});
+    });
+  await Promise.all(Array.from({ length: 10 }, work));
+  t.ok(
+    order.length < 10 + 10 * 20,
+    `${order.length - 10} connections between 10 requests that take as long as 10 each`,
+  );
+  order.length = 1000;
 });
 
 void t.test('the last part of the work has a turn of its own', async (t) => {

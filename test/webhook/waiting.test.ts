@@ -1,4 +1,5 @@
 /** Strangers that make the server wait, over real TLS: what they hold is bounded, and pods are admitted meanwhile. */
+import { readFileSync } from 'node:fs';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import t, { type Test } from 'tap';
@@ -13,6 +14,8 @@ import { createPki, request } from '../support/webhook-fixture.js';
 
 const pki = await createPki();
 const ca = pki.authority.certificatePem;
+/** A connection's state in /proc/net/tcp (Linux, tcp_states.h). */
+const ESTABLISHED = '01';
 const HEAD = 'POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n';
 
 async function startServer(test: Test, waiting: Partial<WaitingLimits>, body = '{}') {
@@ -88,6 +91,31 @@ for (const [name, text] of Object.entries(FLOODS)) {
     isOver = true;
   });
 }
+
+const LINUX_WITH_ROOM =
+  process.platform === 'linux' && Number(readFileSync('/proc/sys/net/core/somaxconn', 'utf8')) >= 1000;
+
+void t.test(
+  'connections that are opened at once wait for none of them',
+  { skip: !LINUX_WITH_ROOM && 'the system lets fewer wait' },
+  async (t) => {
+    const { port } = await startServer(t, {});
+    const sockets = Array.from({ length: 800 }, () => connectTcp(port, '127.0.0.1'));
+    // They have begun, and none can be accepted yet.
+    await new Promise<void>((resolve) => process.nextTick(resolve));
+    const peer = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+    const states = readFileSync('/proc/net/tcp', 'utf8')
+      .split('\n')
+      .map((line) => line.trim().split(/ +/))
+      .flatMap(([, , to, state]) => (to === peer ? [state] : []));
+    t.equal(states.length, sockets.length, 'they are found');
+    t.strictSame(
+      states.filter((state) => state !== ESTABLISHED),
+      [],
+    );
+    for (const socket of sockets) socket.on('error', () => undefined).destroy();
+  },
+);
 
 void t.test('a body that is announced as too large is refused at once, and the connection is closed', async (t) => {
   const { open } = await startServer(t, {});
