@@ -12,6 +12,7 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type Api, connectApi } from './api.js';
+import { attackCases } from './attack-cases.js';
 import { type Azure, startAzure } from './azure.js';
 import { azureWebhookCases } from './azure-webhook-cases.js';
 import { callsCases } from './calls-cases.js';
@@ -67,6 +68,7 @@ const CASES: Readonly<Record<string, Case>> = {
   tokens: ['tokens', (t) => tokenCases(t, cluster, QUICK)],
   disturbances: ['disturbances', (t) => disturbanceCases(t, cluster)],
   strangers: ['callers that are not the API server', (t) => strangersCases(t, cluster)],
+  attacks: ['under attack', (t) => attackCases(t, cluster)],
   scale: ['ten thousand service accounts', (t) => scaleCases(t, cluster)],
   azure: ['with the Azure webhook', withAzureWebhook],
 };

@@ -20,6 +20,8 @@ export interface LoadResult {
   readonly unanswered: number;
   /** Created pods without our sidecar. */
   readonly notInjected: number;
+  /** Milliseconds of each request that was answered. */
+  readonly times: readonly number[];
 }
 
 export interface Load {
@@ -64,6 +66,7 @@ export function isInjected(pod: unknown): boolean {
 /** Starts creating `perSecond` pods a second. */
 export function startLoad(api: Api, namespace: string, perSecond: number): Load {
   const failures: LoadFailure[] = [];
+  const times: number[] = [];
   const pending = new Set<Promise<void>>();
   let sent = 0;
   let unanswered = 0;
@@ -72,9 +75,11 @@ export function startLoad(api: Api, namespace: string, perSecond: number): Load 
 
   async function createOne(): Promise<void> {
     const at = epochMs(Date.now());
+    const sentMs = performance.now();
     try {
       const pod = buildSmallPod(namespace, `load-${sent}`, { asksByName: true });
       const { status, body } = await api.create(pod, '?dryRun=All');
+      times.push(performance.now() - sentMs);
       if (status !== 201) failures.push({ at, answer: `${status} ${JSON.stringify(body)}` });
       else if (!isInjected(body)) notInjected += 1;
     } catch {
@@ -98,7 +103,7 @@ export function startLoad(api: Api, namespace: string, perSecond: number): Load 
       stop.abort();
       await loop;
       await Promise.all(pending);
-      return { sent, failures, unanswered, notInjected };
+      return { sent, failures, unanswered, notInjected, times };
     },
   };
 }
