@@ -112,21 +112,25 @@ function countBytes(texts: Texts, keys: readonly string[]): number {
   return keys.reduce((bytes, key) => bytes + Buffer.byteLength(key) + Buffer.byteLength(texts[key] ?? ''), 0);
 }
 
-/** Configures the planned containers, and removes the items of an earlier pass from the others. */
-function editContainers(pod: CheckedPod, containers: readonly ContainerRef[], plans: Plans): Edit[] {
+/**
+ * Configures the planned containers, and removes the items of an earlier pass from the others. Each edit is made when it is
+ * asked for, so that only one is in memory.
+ */
+function* editContainers(pod: CheckedPod, containers: readonly ContainerRef[], plans: Plans): Iterable<Edit> {
   const earlierPass = isEarlierPass(pod);
-  return containers.flatMap((ref) => {
+  for (const ref of containers) {
     const { list, index, container } = ref;
     const channels = plans.get(container)?.channels;
-    if (channels === undefined && !earlierPass) return [];
+    if (channels === undefined && !earlierPass) continue;
     const path = joinPointer('spec', list, index);
     const former = nameContainer(ref);
     const env = new ListEdit(`${path}/env`, container.env, `${former}/env`);
     configureEnv(env, channels ?? new Set(), earlierPass);
+    yield env;
     const mounts = new ListEdit(`${path}/volumeMounts`, container.volumeMounts, `${former}/volumeMounts`);
     configureMounts(mounts, channels === undefined ? [] : listMounts(channels));
-    return [env, mounts];
-  });
+    yield mounts;
+  }
 }
 
 /** Volumes, pull secrets and, last, the sidecar: it shifts the init containers, so their own edits come before. */

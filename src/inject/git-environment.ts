@@ -51,18 +51,20 @@ function addPair(edit: ListEdit<EnvVar>): void {
   if (count === undefined) edit.append({ name: COUNT, value: '1' });
 }
 
-/** Index of the first pair that names our configuration. */
-function findOurIndex(env: readonly EnvVar[]): number | undefined {
-  for (const { name, value } of env) {
-    const match = value === GITCONFIG_PATH ? PAIR_NAME.exec(name) : null;
-    if (match?.[1] === 'VALUE') return Number(match[2]);
-  }
-  return undefined;
+/** Index of the pair to which the variable of this name belongs. */
+function readIndex(part: 'KEY' | 'VALUE', name: string): number | undefined {
+  const match = PAIR_NAME.exec(name);
+  return match?.[1] === part ? Number(match[2]) : undefined;
+}
+
+/** Index of the pair that names our configuration in this value. */
+function readOurIndex(item: EnvVar | undefined): number | undefined {
+  return item?.value === GITCONFIG_PATH ? readIndex('VALUE', item.name) : undefined;
 }
 
 /** Whether our pair is there once, and git reads it. */
 function hasOurPairOnce(env: readonly EnvVar[]): boolean {
-  const index = findOurIndex(env);
+  const index = readOurIndex(env.find((item) => readOurIndex(item) !== undefined));
   if (index === undefined) return false;
   const [keyName, valueName] = [nameKey(index), nameValue(index)];
   const keys = env.filter(({ name }) => name === keyName);
@@ -72,13 +74,12 @@ function hasOurPairOnce(env: readonly EnvVar[]): boolean {
   if (keys.length !== 1 || keys[0]?.value !== INCLUDE || values.length !== 1) return false;
   const count = env.findLast(({ name }) => name === COUNT);
   if (!LITERAL_COUNT.test(count?.value ?? '') || index >= Number(count?.value)) return false;
-  return !env.some((_, at) => isOurCount(env, at, index) && isSpoiled(env, at));
+  return !env.some((_, at) => isOurCount(env, at) && isSpoiled(env, at));
 }
 
 /** Whether the item is the count that we added: it comes right after our value. */
-function isOurCount(env: readonly EnvVar[], at: number, index: number): boolean {
-  const before = env[at - 1];
-  return env[at]?.name === COUNT && before?.value === GITCONFIG_PATH && before.name === nameValue(index);
+function isOurCount(env: readonly EnvVar[], at: number): boolean {
+  return env[at]?.name === COUNT && readOurIndex(env[at - 1]) !== undefined;
 }
 
 /** Whether others changed our count to one with which git fails, or added another that hides it. */
@@ -95,53 +96,55 @@ function hasPairsBelow(env: readonly EnvVar[], count: number): boolean {
   return Array.from({ length: count }, (_, n) => n).every((n) => names.has(nameKey(n)) && names.has(nameValue(n)));
 }
 
-/** Our pairs in one container; an earlier pass wrote one, and others may have copied it. */
-const MAX_PAIRS = 16;
-/** Each pair costs a pass over the environment: limit of the items in all passes. */
-const MAX_VISITS = 20_000;
-
+/** Removes all our pairs in one pass: an earlier pass of ours wrote one, but a forged one may have thousands. */
 function removeOurPairs(edit: ListEdit<EnvVar>): void {
-  const most = Math.min(MAX_PAIRS, Math.max(1, Math.floor(MAX_VISITS / edit.items.length)));
-  for (let removed = 0; removed < most; removed++) {
-    const index = findOurIndex(edit.items);
-    if (index === undefined) return;
-    removePair(edit, index);
-  }
-}
-
-function removePair(edit: ListEdit<EnvVar>, pair: number): void {
-  const env = [...edit.items];
-  const [keyName, valueName] = [nameKey(pair), nameValue(pair)];
-  const isOurValue = (item: EnvVar | undefined): boolean => item?.name === valueName && item.value === GITCONFIG_PATH;
-  const isOurKey = (item: EnvVar, at: number): boolean =>
-    item.name === keyName && (item.value === INCLUDE || isOurValue(env[at + 1]));
+  const env = edit.items;
+  const ours = new Set(env.flatMap((item) => readOurIndex(item) ?? []));
+  if (ours.size === 0) return;
   const lastCount = env.findLastIndex(({ name }) => name === COUNT);
   const isLastSpoiled = isSpoiled(env, lastCount);
-  const isOnlyOurs = (at: number): boolean =>
-    isOurCount(env, at, pair) && (env[at]?.value === '1' || at !== lastCount || isLastSpoiled);
-  edit.removeAll((item, at) => isOurValue(item) || isOurKey(item, at) || isOnlyOurs(at));
-  closeGap(edit, pair);
+  const isOurKey = ({ name, value }: EnvVar, at: number): boolean => {
+    const index = readIndex('KEY', name);
+    return index !== undefined && ours.has(index) && (value === INCLUDE || readOurIndex(env[at + 1]) === index);
+  };
+  const isOnlyOurs = ({ value }: EnvVar, at: number): boolean =>
+    isOurCount(env, at) && (value === '1' || at !== lastCount || isLastSpoiled);
+  edit.removeAll((item, at) => readOurIndex(item) !== undefined || isOurKey(item, at) || isOnlyOurs(item, at));
+  closeGaps(edit, Uint32Array.from(ours).sort());
 }
 
 /**
  * Pairs that others appended after ours move up, since git fails where one is missing. A count that others lowered becomes
  * what it was before our pair.
+ *
+ * @param gaps indexes of our pairs, in ascending order.
  */
-function closeGap(edit: ListEdit<EnvVar>, gap: number): void {
+function closeGaps(edit: ListEdit<EnvVar>, gaps: Uint32Array): void {
   const countAt = edit.items.findLastIndex(({ name }) => name === COUNT);
   const text = edit.items[countAt]?.value ?? '';
   if (!LITERAL_COUNT.test(text)) return;
   const count = Number(text);
-  if (count <= gap) {
-    if (count < gap && hasPairsBelow(edit.items, gap)) edit.replaceField(countAt, 'value', String(gap));
+  const lowest = gaps[0] ?? count;
+  if (count <= lowest) {
+    if (count < lowest && hasPairsBelow(edit.items, lowest)) edit.replaceField(countAt, 'value', String(lowest));
     return;
   }
   edit.items.forEach(({ name }, at) => {
     const match = PAIR_NAME.exec(name);
     const index = Number(match?.[2]);
-    if (match !== null && index > gap && index < count) {
-      edit.replaceField(at, 'name', `GIT_CONFIG_${match[1] ?? ''}_${index - 1}`);
-    }
+    if (match === null || index <= lowest || index >= count) return;
+    edit.replaceField(at, 'name', `GIT_CONFIG_${match[1] ?? ''}_${index - countBelow(gaps, index)}`);
   });
-  edit.replaceField(countAt, 'value', String(count - 1));
+  edit.replaceField(countAt, 'value', String(count - countBelow(gaps, count)));
+}
+
+/** How many of the numbers, which are in ascending order, are less than the limit. */
+function countBelow(ascending: Uint32Array, limit: number): number {
+  let [from, to] = [0, ascending.length];
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if ((ascending[middle] ?? limit) < limit) from = middle + 1;
+    else to = middle;
+  }
+  return from;
 }

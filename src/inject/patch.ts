@@ -29,6 +29,8 @@ export interface Edit {
 
 /** Limit of operations on one list: each costs an API server a pass over the list. */
 const MAX_OPERATIONS = 256;
+/** A list may have so many operations however short it is: a first pass adds five volumes, and less to other lists. */
+const MIN_OPERATIONS = 5;
 
 /** Edits of one list; `items` is the list after the edits so far. */
 export class ListEdit<T> implements Edit {
@@ -100,6 +102,12 @@ export class ListEdit<T> implements Edit {
     if (this.#operations.length <= MAX_OPERATIONS) this.#operations.push(operation);
   }
 
+  /** Whether the list as a whole costs less than the operations on it. */
+  get #isWholeCheaper(): boolean {
+    const limit = Math.max(MIN_OPERATIONS, this.items.length / 2);
+    return this.#operations.length > Math.min(MAX_OPERATIONS, limit);
+  }
+
   /** What was there before, if it was empty and now has items. */
   get formerlyEmpty(): Empty | undefined {
     if (this.items.length === 0 || this.#existing === undefined) return undefined;
@@ -110,8 +118,7 @@ export class ListEdit<T> implements Edit {
     if (this.#operations.length === 0) return [];
     if (this.items.length === 0) return [restoreEmpty(this.path, former)];
     if (!Array.isArray(this.#existing)) return [{ op: 'add', path: this.path, value: this.items }];
-    const isWhole = this.#operations.length > MAX_OPERATIONS;
-    return isWhole ? [{ op: 'replace', path: this.path, value: this.items }] : this.#operations;
+    return this.#isWholeCheaper ? [{ op: 'replace', path: this.path, value: this.items }] : this.#operations;
   }
 }
 

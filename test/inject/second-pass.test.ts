@@ -383,6 +383,38 @@ void t.test('pairs that others appended after ours stay', (t) => {
   t.end();
 });
 
+void t.test('however many pairs of ours there are, one is left, and those of others stay in their order', (t) => {
+  const pair = (index: number, key: string, value: string): Item[] => [
+    { name: `GIT_CONFIG_KEY_${index}`, value: key },
+    { name: `GIT_CONFIG_VALUE_${index}`, value },
+  ];
+  const first = pass(buildPod());
+  const app = first.spec.containers[0] ?? { name: '' };
+  app['env'] = [
+    { name: 'GIT_CONFIG_COUNT', value: '60' },
+    ...Array.from({ length: 60 }, (_, index) =>
+      index % 3 === 2 ? pair(index, 'a.b', String(index)) : pair(index, 'include.path', '/etc/ado-git/gitconfig'),
+    ).flat(),
+    ...pair(70, 'not.read', 'x'),
+  ];
+  const ofOthers = Array.from({ length: 20 }, (_, index) => pair(index, 'a.b', String(3 * index + 2))).flat();
+  const notRead = pair(70, 'not.read', 'x');
+  t.strictSame(list(uninjected(first).spec.containers[0] ?? { name: '' }, 'env'), [
+    { name: 'GIT_CONFIG_COUNT', value: '20' },
+    ...ofOthers,
+    ...notRead,
+  ]);
+  const second = pass(first);
+  t.strictSame(list(second.spec.containers[0] ?? { name: '' }, 'env'), [
+    { name: 'GIT_CONFIG_COUNT', value: '21' },
+    ...ofOthers,
+    ...notRead,
+    ...pair(20, 'include.path', '/etc/ado-git/gitconfig'),
+  ]);
+  t.strictSame(pass(second), second, 'a third pass is empty');
+  t.end();
+});
+
 void t.test('where a default of the installation is missing on a later pass, what the first pass wrote stays', (t) => {
   const clientId = ACCOUNT['azure.workload.identity/client-id'];
   const tenantId = ACCOUNT['azure.workload.identity/tenant-id'];

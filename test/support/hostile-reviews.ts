@@ -78,6 +78,58 @@ const ourPair = (index: number): Json[] => [
   { name: `GIT_CONFIG_VALUE_${index}`, value: GITCONFIG_PATH },
 ];
 
+/** Containers with our pairs, then pairs of others, then the count: what removes ours must renumber the rest. */
+const withPairs = (prefix: string, count: number, ours: number, others: number): Json[] =>
+  list(count, (index) => ({
+    name: `${prefix}${index}`,
+    env: [
+      ...list(ours, ourPair).flat(),
+      ...list(others, (other) => [
+        { name: `GIT_CONFIG_KEY_${ours + other}`, value: 'x.y' },
+        { name: `GIT_CONFIG_VALUE_${ours + other}`, value: 'z' },
+      ]).flat(),
+      { name: 'GIT_CONFIG_COUNT', value: String(ours + others) },
+    ],
+  }));
+
+/** Containers of each kind, pairs of ours and of others in each: the same work in few long lists and in many short ones. */
+const PAIR_CASES: Readonly<Record<string, () => Parts>> = Object.fromEntries(
+  (
+    [
+      [16, 0, 16, 980],
+      [25, 0, 16, 580],
+      [400, 0, 16, 24],
+      [700, 0, 16, 6],
+      [0, 700, 16, 6],
+      [800, 0, 16, 2],
+      [1024, 0, 2, 13],
+      [1024, 1024, 6, 0],
+      [1024, 1024, 1, 5],
+      [1024, 1024, 3, 2],
+    ] as const
+  ).map(([containers, initContainers, ours, others]) => [
+    `${containers} containers and ${initContainers} init containers with ${ours} pairs of ours and ${others} of others`,
+    () => ({
+      annotations: forged(),
+      spec: {
+        containers: [...withPairs('c', containers, ours, others), { name: 'app' }].slice(0, 1024),
+        initContainers: withPairs('i', initContainers, ours, others),
+      },
+    }),
+  ]),
+);
+
+/** Two lists in each container, each changed just so much that its changes are said one by one. */
+const withChanges = (prefix: string): Json[] =>
+  list(1024, (index) => ({
+    name: `${prefix}${index}`,
+    env: [...ourPair(0).slice(1), { name: 'GIT_CONFIG_COUNT', value: '1' }, { name: 'A', value: '' }],
+    volumeMounts: [
+      ...list(3, () => ({ name: 'ado-git', mountPath: '/x' })),
+      ...list(7, (other) => ({ name: 'v', mountPath: `/y${other}` })),
+    ],
+  }));
+
 const nested = (depth: number): string => `${'['.repeat(depth)}${']'.repeat(depth)}`;
 
 /** JSON that is expensive to parse, whatever it means. */
@@ -174,6 +226,10 @@ const POD_CASES: Readonly<Record<string, () => Parts>> = {
     },
   }),
   variables: () => ({ container: { env: list(32_700, (index) => ({ name: `A${index}`, value: '' })) } }),
+  'containers with some of our variables and mounts after a forged pass': () => ({
+    annotations: forged(),
+    spec: { containers: withChanges('c'), initContainers: withChanges('i') },
+  }),
   'variables of ours after a forged pass': () => ({
     annotations: forged(),
     container: { env: list(32_700, () => ({ name: 'GIT_CONFIG_VALUE_0', value: GITCONFIG_PATH })) },
@@ -317,7 +373,9 @@ const POD_CASES: Readonly<Record<string, () => Parts>> = {
 export const HOSTILE_REVIEWS: ReadonlyMap<string, () => Buffer> = new Map([
   ['an ordinary pod', () => write({})],
   ...Object.entries(JSON_CASES).map(([name, create]) => [`JSON: ${name}`, () => writeRaw(create())] as const),
-  ...Object.entries(POD_CASES).map(([name, create]) => [`pod: ${name}`, () => write(create())] as const),
+  ...Object.entries({ ...POD_CASES, ...PAIR_CASES }).map(
+    ([name, create]) => [`pod: ${name}`, () => write(create())] as const,
+  ),
   ...[STORED_BYTES, LARGEST_BYTES].flatMap((bytes) =>
     SLOW_TEXTS.map(
       ([what, annotation, create]) =>
@@ -347,8 +405,8 @@ const someCases = <T>(cases: Readonly<Record<string, T>>): fc.Arbitrary<T> => fc
 /** Two pods in one, with a slow annotation and any junk in some place. */
 const mixtures: fc.Arbitrary<Buffer> = fc
   .tuple(
-    someCases(POD_CASES),
-    someCases(POD_CASES),
+    someCases({ ...POD_CASES, ...PAIR_CASES }),
+    someCases({ ...POD_CASES, ...PAIR_CASES }),
     fc.array(fc.constantFrom(...SLOW_TEXTS), { maxLength: 3 }),
     fc.integer({ min: 1, max: STORED_BYTES }),
     fc.jsonValue(),
