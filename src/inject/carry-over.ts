@@ -1,13 +1,13 @@
 /**
  * The sidecar on a later pass. Ours to restore are its command, its restart policy, our variables and our mounts; and nothing
- * of others may decide what its process loads (docs/decisions/0019-what-the-sidecar-loads.md). All else is carried over as others left it: image mirrors, AlwaysPullImages, LimitRange, OpenShift's SCC, the vertical autoscaler and
- * meshes have the last word there, since nobody corrects after us. PURE.
+ * of others may decide what runs in it (docs/decisions/0019-what-the-sidecar-loads.md). All else is carried over as others left
+ * it: image mirrors, AlwaysPullImages, LimitRange, OpenShift's SCC, the vertical autoscaler and meshes have the last word there,
+ * since nobody corrects after us. PURE.
  */
 import type { Container, ContainerPort, EnvVar, VolumeMount } from '../kubernetes/types.js';
 import {
   API_TOKEN_DIRECTORY,
   EXTRA_CA_DIRECTORY,
-  IMAGE,
   IMAGE_DIRECTORIES,
   OUR_VOLUMES,
   SIDECAR_ENV,
@@ -19,6 +19,7 @@ import {
 import { isObject } from '../values/json.js';
 import { isSameMount, restoreItems } from './drift.js';
 import type { SidecarContainer, SidecarProbe } from './sidecar.js';
+import { keepMessagePath, limitLifecycle, limitSecurityContext, runsProgram } from './sidecar-limits.js';
 import { isAtOrBelow, normalizePath } from './taken-paths.js';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -29,13 +30,20 @@ export function carryOver(existing: Container, wanted: SidecarContainer): Contai
   const before = existing as unknown as Fields;
   const restored: Fields = {
     command: isSameTexts(before['command'], wanted.command) ? before['command'] : wanted.command,
+    args: undefined,
+    workingDir: undefined,
     restartPolicy: wanted.restartPolicy,
     env: restoreEnv(existing.env ?? [], wanted.env ?? []),
+    envFrom: undefined,
     ports: followPort(existing.ports, wanted.ports?.[0]?.containerPort),
     volumeMounts: restoreMounts(existing.volumeMounts ?? [], wanted.volumeMounts ?? []),
     volumeDevices: undefined,
     livenessProbe: followProbe('healthz', existing, before['livenessProbe'], wanted.livenessProbe),
     startupProbe: followStartupProbe(existing, before['startupProbe'], wanted.startupProbe),
+    readinessProbe: runsProgram(before['readinessProbe']) ? undefined : before['readinessProbe'],
+    lifecycle: limitLifecycle(before['lifecycle']),
+    terminationMessagePath: keepMessagePath(before['terminationMessagePath']),
+    securityContext: limitSecurityContext(before['securityContext'], wanted.securityContext),
   };
   if (Object.entries(restored).every(([field, value]) => before[field] === value)) return existing;
   const entries = Object.entries({ ...before, ...restored }).filter(
@@ -44,10 +52,11 @@ export function carryOver(existing: Container, wanted: SidecarContainer): Contai
   return Object.fromEntries(entries) as unknown as Container;
 }
 
-function isSameTexts(existing: unknown, wanted: readonly string[] | undefined): boolean {
+function isSameTexts(existing: unknown, wanted: unknown): boolean {
   return (
     Array.isArray(existing) &&
-    existing.length === wanted?.length &&
+    Array.isArray(wanted) &&
+    existing.length === wanted.length &&
     wanted.every((text, index) => text === existing[index])
   );
 }
@@ -57,8 +66,8 @@ function isSameTexts(existing: unknown, wanted: readonly string[] | undefined): 
  * during an upgrade its replicas differ, and what one has written stays.
  */
 const OPTIONAL_VARIABLES = new Set<string>([SIDECAR_ENV.organizations, SIDECAR_ENV.identities]);
-/** Variables with which the dynamic linker, node or OpenSSL loads more code or another configuration. */
-const LOADING_VARIABLE = /^(?:LD|NODE|OPENSSL)_/;
+/** Variables with which the dynamic linker, the C library, node or OpenSSL loads more code or another configuration. */
+const LOADING_VARIABLE = /^(?:(?:LD|NODE|OPENSSL|SSL)_|(?:GCONV_PATH|GLIBC_TUNABLES|LOCPATH)$)/;
 
 function restoreEnv(existing: readonly EnvVar[], wanted: readonly EnvVar[]): readonly EnvVar[] {
   const wantedByName = new Map(wanted.map((variable) => [variable.name, variable]));
@@ -120,14 +129,13 @@ function followStartupProbe(sidecar: Container, existing: unknown, wanted: Field
 
 /**
  * A probe stays as it is, unless it asks where the earlier pass let the sidecar listen: then it follows the settings, as the
- * kubelet would otherwise kill the sidecar. A probe that a mesh rewrote asks elsewhere.
+ * kubelet would otherwise kill the sidecar. A probe that a mesh rewrote asks elsewhere. One that runs a program of others in
+ * the sidecar is replaced.
  */
 function followProbe(name: SidecarProbe, sidecar: Container, existing: unknown, wanted: Fields | undefined): unknown {
-  if (!isObject(existing) || !asksTheSidecar(name, sidecar, existing)) return existing;
+  if (!isObject(existing) || !(runsProgram(existing) || asksTheSidecar(name, sidecar, existing))) return existing;
   if (wanted === undefined) return undefined;
-  if (isObject(wanted['exec']) ? isObject(existing['exec']) : isSameGet(existing['httpGet'], wanted['httpGet'])) {
-    return existing;
-  }
+  if (isSameProbe(existing, wanted)) return existing;
   const { exec: _exec, httpGet: _httpGet, timeoutSeconds, ...others } = existing;
   const { exec, httpGet } = wanted;
   // A program takes longer to answer than a request.
@@ -136,13 +144,15 @@ function followProbe(name: SidecarProbe, sidecar: Container, existing: unknown, 
 }
 
 /** Whether a probe still has the form that we write, for the port of the earlier pass. */
-function asksTheSidecar(name: SidecarProbe, sidecar: Container, { exec, httpGet }: Fields): boolean {
-  if (isObject(exec)) {
-    const { command } = exec;
-    return Array.isArray(command) && isSameTexts(command.slice(-3), [IMAGE.sidecar, 'probe', name]);
-  }
+function asksTheSidecar(name: SidecarProbe, sidecar: Container, { httpGet }: Fields): boolean {
   const port = Number(readEarlier(sidecar, SIDECAR_ENV.port));
   return isSameGet(httpGet, { path: `/${name}`, port, scheme: 'HTTP' });
+}
+
+/** Whether a probe runs the wanted program, or asks the wanted request. */
+function isSameProbe({ exec, httpGet }: Fields, wanted: Fields): boolean {
+  if (!isObject(wanted['exec'])) return !isObject(exec) && isSameGet(httpGet, wanted['httpGet']);
+  return isObject(exec) && isSameTexts(exec['command'], wanted['exec']['command']);
 }
 
 function isSameGet(existing: unknown, wanted: unknown): boolean {

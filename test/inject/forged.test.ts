@@ -39,13 +39,47 @@ const mount = fc.record(
   { requiredKeys: ['name', 'mountPath'] },
 );
 const mounts = fc.array(mount, { maxLength: 4 });
+const program = fc.constantFrom<unknown>(
+  { exec: { command: ['cat', `${TOKEN_DIRECTORY}/token`] } },
+  { exec: { command: ['/nodejs/bin/node', '-e', '0', '/app/sidecar.cjs', 'probe', 'healthz'] } },
+  { exec: {} },
+);
+const securityContext = fc.record(
+  {
+    runAsUser: fc.constantFrom(0, 1000),
+    privileged: fc.boolean(),
+    allowPrivilegeEscalation: fc.boolean(),
+    readOnlyRootFilesystem: fc.boolean(),
+    procMount: fc.constantFrom('Default', 'Unmasked'),
+    capabilities: fc.constantFrom<unknown>(
+      null,
+      {},
+      { add: ['SYS_PTRACE'] },
+      { drop: ['NET_RAW'] },
+      { drop: ['ALL'], add: ['SYS_ADMIN'] },
+    ),
+    seccompProfile: fc.constantFrom<unknown>(null, { type: 'Unconfined' }, { type: 'Localhost' }),
+    appArmorProfile: fc.constantFrom<unknown>(null, { type: 'Unconfined' }, { type: 'RuntimeDefault' }),
+  },
+  { requiredKeys: [] },
+);
+const VARIABLES = ['NODE_OPTIONS', 'LD_PRELOAD', 'OPENSSL_CONF', 'SSL_CERT_FILE', 'GCONV_PATH', 'LOCPATH'];
 const sidecar = fc.record({
   name: fc.constant(SIDECAR_CONTAINER),
   image: fc.constant('evil:1'),
   command: fc.constantFrom(['sh'], null),
-  env: fc.constantFrom([], [{ name: 'NODE_OPTIONS', value: '--require /mesh/x.cjs' }], [{ name: 'LD_PRELOAD' }]),
+  args: fc.constantFrom(undefined, ['--x']),
+  workingDir: fc.constantFrom(undefined, '/mesh'),
+  env: fc.array(fc.record({ name: fc.constantFrom(...VARIABLES), value: fc.constant('/mesh/x') }), { maxLength: 2 }),
+  envFrom: fc.constantFrom(undefined, [{ prefix: 'NODE_', configMapRef: { name: 'mine' } }]),
   volumeMounts: mounts,
   volumeDevices: fc.constantFrom(undefined, [{ name: 'mine', devicePath: '/app' }]),
+  livenessProbe: fc.option(program, { nil: undefined }),
+  readinessProbe: fc.option(program, { nil: undefined }),
+  startupProbe: fc.option(program, { nil: undefined }),
+  lifecycle: fc.option(fc.record({ preStop: program, postStart: program }, { requiredKeys: [] }), { nil: undefined }),
+  terminationMessagePath: fc.constantFrom(undefined, '/dev/termination-log', `${TOKEN_DIRECTORY}/token`),
+  securityContext: fc.option(securityContext, { nil: undefined }),
 });
 const volume = fc.record({
   name: fc.constantFrom(...OURS),
@@ -103,9 +137,14 @@ function checkPromises(pod: PodJson): void {
 
 function checkSidecar(sidecar: Item): void {
   assert.deepEqual((sidecar['command'] as string[]).at(-1), '/app/sidecar.cjs');
-  assert.ok(!('volumeDevices' in sidecar));
+  for (const field of ['args', 'workingDir', 'envFrom', 'volumeDevices']) assert.ok(!(field in sidecar), field);
   const variables = list(sidecar, 'env').map(({ name }) => name);
-  assert.ok(!variables.some((name) => /^(?:NODE|LD)_/.test(name)));
+  assert.deepEqual(
+    variables.filter((name) => VARIABLES.includes(name)),
+    [],
+  );
+  checkPrograms(sidecar);
+  checkPrivileges(sidecar['securityContext'] as Record<string, unknown>);
   const places = list(sidecar, 'volumeMounts').map(
     ({ name, mountPath, readOnly = false, subPath = '' }) =>
       `${name} ${String(mountPath)} ${String(readOnly)} ${String(subPath)}`,
@@ -115,6 +154,28 @@ function checkSidecar(sidecar: Item): void {
     `${VOLUME.noApiToken} /var/run/secrets/kubernetes.io/serviceaccount true `,
     `${VOLUME.token} ${TOKEN_DIRECTORY} true `,
   ]);
+}
+
+/** Nothing but our own probes runs in the sidecar. */
+function checkPrograms({ livenessProbe, startupProbe, readinessProbe, lifecycle, terminationMessagePath }: Item): void {
+  for (const probe of [livenessProbe, startupProbe] as ({ exec?: { command: string[] } } | undefined)[]) {
+    if (probe?.exec === undefined) continue;
+    assert.equal(probe.exec.command[0], '/nodejs/bin/node');
+    assert.ok(!probe.exec.command.includes('-e'));
+    assert.equal(probe.exec.command.at(-2), 'probe');
+  }
+  assert.doesNotMatch(JSON.stringify([readinessProbe, lifecycle]), /exec/);
+  assert.ok([undefined, '/dev/termination-log'].includes(terminationMessagePath as string | undefined));
+}
+
+function checkPrivileges(context: Record<string, unknown>): void {
+  const { privileged, procMount, seccompProfile, appArmorProfile } = context;
+  assert.equal(context['allowPrivilegeEscalation'], false);
+  assert.equal(context['readOnlyRootFilesystem'], true);
+  assert.deepEqual(context['capabilities'], { drop: ['ALL'] });
+  assert.ok(privileged !== true && procMount !== 'Unmasked', 'neither privileged nor with all of /proc');
+  assert.match(JSON.stringify(seccompProfile), /RuntimeDefault|Localhost/);
+  assert.doesNotMatch(JSON.stringify([appArmorProfile]), /Unconfined/);
 }
 
 function checkContainer(one: Item): void {

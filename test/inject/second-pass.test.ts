@@ -49,7 +49,6 @@ const probe = fc.constantFrom(
   { httpGet: { path: '/healthz', port: 8779, httpHeaders: [{ name: 'a', value: 'b' }] } },
   { httpGet: { path: '/healthz', port: 8779, scheme: 'HTTP', host: '10.0.0.1' } },
   { tcpSocket: { port: 8779 } },
-  { exec: { command: ['/mesh-probe'] } },
   undefined,
 );
 
@@ -61,14 +60,21 @@ const onSidecar: fc.Arbitrary<Change> = fc
       imagePullPolicy: fc.constantFrom('Always', 'Never'),
       resources,
       securityContext: fc.record(
-        { runAsUser: fc.nat(), runAsGroup: fc.nat(), seLinuxOptions: fc.constant({ level: 's0:c26,c5' }) },
+        {
+          runAsUser: fc.nat(),
+          runAsGroup: fc.nat(),
+          seLinuxOptions: fc.constant({ level: 's0:c26,c5' }),
+          capabilities: fc.constant({ drop: ['MKNOD', 'ALL'] }),
+          seccompProfile: fc.constant({ type: 'Localhost', localhostProfile: 'audit.json' }),
+          privileged: fc.constant(false),
+        },
         { requiredKeys: [] },
       ),
       livenessProbe: probe,
       startupProbe: probe,
-      lifecycle: fc.constant({ preStop: { exec: { command: ['/mesh-wait'] } } }),
+      lifecycle: fc.constantFrom({}, { preStop: { sleep: { seconds: 5 } } }, { preStop: { httpGet: { port: 15020 } } }),
+      readinessProbe: fc.constant({ httpGet: { path: '/app-health/ado-git-identity/readyz', port: 15020 } }),
       terminationMessagePath: fc.constant('/dev/termination-log'),
-      args: fc.constant(['--more']),
       'x-newer': fc.json().map((text) => JSON.parse(text) as unknown),
     },
     { requiredKeys: [] },
