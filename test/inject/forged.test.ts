@@ -288,6 +288,39 @@ void t.test('mounts of others in the sidecar', (t) => {
   t.end();
 });
 
+void t.test('programs of others in the sidecar go, and requests of others stay', (t) => {
+  const base = patched({
+    metadata: { labels: { 'azure.workload.identity/use': 'true' } },
+    spec: { containers: [{ name: 'app', image: 'x' }] },
+  });
+  const change = (fields: Record<string, unknown>): Item => {
+    const pod = structuredClone(base);
+    Object.assign(pod.spec.initContainers?.[0] ?? {}, fields);
+    return patched(pod).spec.initContainers?.[0] ?? { name: '' };
+  };
+  const exec = { command: ['/nodejs/bin/node', '--require', '/mesh/x.cjs', '/app/sidecar.cjs', 'probe', 'healthz'] };
+  const httpGet = { path: '/drain', port: 15020 };
+  t.strictSame(change({ lifecycle: { preStop: { exec }, postStart: { httpGet } } })['lifecycle'], {
+    postStart: { httpGet },
+  });
+  t.notOk('lifecycle' in change({ lifecycle: { preStop: { exec } } }));
+  t.strictSame(change({ readinessProbe: { httpGet } })['readinessProbe'], { httpGet });
+  t.strictSame(change({ readinessProbe: { exec } }), base.spec.initContainers?.[0]);
+  t.strictSame(change({ startupProbe: { exec } }), base.spec.initContainers?.[0]);
+  t.strictSame(
+    (change({ livenessProbe: { exec, periodSeconds: 60 } })['livenessProbe'] as Item)['httpGet'],
+    (base.spec.initContainers?.[0]?.['livenessProbe'] as Item)['httpGet'],
+    'the liveness probe asks the sidecar again',
+  );
+  t.strictSame(change({ securityContext: null })['securityContext'], {
+    allowPrivilegeEscalation: false,
+    readOnlyRootFilesystem: true,
+    capabilities: { drop: ['ALL'] },
+    seccompProfile: { type: 'RuntimeDefault' },
+  });
+  t.end();
+});
+
 void t.test('ephemeral containers never mount our volumes, on any pass', (t) => {
   const build = (name: string): PodJson => ({
     metadata: { labels: { 'azure.workload.identity/use': 'true' }, annotations: { [ANNOTATION.inject]: 'enabled' } },
