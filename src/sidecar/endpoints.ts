@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { isIP, type Socket } from 'node:net';
 import { describeError, ProductError } from '../errors.js';
 import { findOldestOfHeaviest } from '../eviction.js';
+import { announcesBody } from '../http-body.js';
 import { ANNOTATION, NO_PORT, SIDECAR_CONTAINER, SIDECAR_ENV, STATE_FILE } from '../names.js';
 import type { SidecarConfig } from './config.js';
 import { deriveState } from './message-for-git.js';
@@ -28,19 +29,19 @@ export function createEndpoints(manager: TokenManager): Server {
     const victim = findOldestOfHeaviest(open, (socket) => socket.remoteAddress);
     if (victim !== undefined && open.delete(victim)) victim.destroy();
   };
-  const server = createServer(
-    {
-      maxHeaderSize: 4096,
-      headersTimeout: 5000,
-      requestTimeout: 5000,
-      connectionsCheckingInterval: 5000,
-      keepAlive: false,
-    },
-    (request, response) => {
-      request.resume();
-      send(request, response, answer(request, manager));
-    },
-  );
+  const server = createServer({
+    maxHeaderSize: 4096,
+    headersTimeout: 5000,
+    requestTimeout: 5000,
+    connectionsCheckingInterval: 5000,
+    keepAlive: false,
+  });
+  const take = (request: IncomingMessage, response: ServerResponse): void => {
+    if (announcesBody(request)) request.socket.destroy();
+    else send(request, response, answer(request, manager));
+  };
+  // Node itself would answer a request that expects something unknown, and read its body to the end.
+  server.on('request', take).on('checkExpectation', take);
   server.timeout = 10_000;
   // More requests in one packet would be answered all at once.
   server.maxRequestsPerSocket = 1;

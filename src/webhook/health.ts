@@ -1,39 +1,68 @@
 /** The plain-HTTP server for the kubelet and Prometheus: `/healthz`, `/readyz`, `/metrics`. */
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
+import { announcesBody } from '../http-body.js';
 import { SECOND_MS } from '../time.js';
 import { limitConnections } from './connections.js';
 import type { Readiness } from './readiness.js';
 
 /** A plain connection costs about 20 KiB. */
 const LIMITS = { connections: 128, stallMs: 10 * SECOND_MS };
+/** To collect the metrics takes some milliseconds, and anybody may ask for them as often as it likes. */
+const METRICS_MS = SECOND_MS;
+
+interface Reply {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
 
 /** It does not listen yet. `/readyz` answers 503 with the conditions that are not fulfilled. */
 export function createHealthServer(readiness: Readiness, registry: Registry): Server {
-  const answer = async (path: string): Promise<{ status: number; type: string; body: string }> => {
-    const text = (status: number, body: string) => ({ status, type: 'text/plain; charset=utf-8', body: `${body}\n` });
+  const readMetrics = keepFor(METRICS_MS, () => registry.metrics());
+  const answer = async ({ method = '', url = '' }: IncomingMessage): Promise<Reply> => {
+    if (method !== 'GET' && method !== 'HEAD') return writeText(405, 'only GET and HEAD are answered');
+    const [path = ''] = url.split('?', 1);
     switch (path) {
       case '/healthz':
-        return text(200, 'ok');
+        return writeText(200, 'ok');
       case '/readyz': {
         const missing = readiness.missing();
-        return missing.length === 0 ? text(200, 'ok') : text(503, `not ready: ${missing.join(', ')}`);
+        return missing.length === 0 ? writeText(200, 'ok') : writeText(503, `not ready: ${missing.join(', ')}`);
       }
       case '/metrics':
-        return { status: 200, type: registry.contentType, body: await registry.metrics() };
+        return { status: 200, type: registry.contentType, body: await readMetrics() };
       default:
-        return text(404, 'not found; this port serves /healthz, /readyz and /metrics');
+        return writeText(404, 'not found; this port serves /healthz, /readyz and /metrics');
     }
   };
   const server = createServer({ requestTimeout: 10_000, headersTimeout: 10_000, connectionsCheckingInterval: 5000 });
   const connections = limitConnections(server, LIMITS);
-  return server.on('request', (request, response) => {
-    if (!connections.begin(request, response)) return;
-    request.resume();
-    const [path = ''] = (request.url ?? '').split('?');
-    void answer(path).then(({ status, type, body }) => {
-      response.writeHead(status, { 'content-type': type, ...(readiness.isDraining && { connection: 'close' }) });
-      response.end(body);
-    });
-  });
+  const take = (request: IncomingMessage, response: ServerResponse): void => {
+    if (announcesBody(request)) request.socket.destroy();
+    else if (connections.begin(request, response)) void answer(request).then((reply) => send(response, reply));
+  };
+  // Node itself would answer a request that expects something unknown, and read its body to the end.
+  return server.on('request', take).on('checkExpectation', take);
+}
+
+function writeText(status: number, body: string): Reply {
+  return { status, type: 'text/plain; charset=utf-8', body: `${body}\n` };
+}
+
+function send(response: ServerResponse, { status, type, body }: Reply): void {
+  const headers = { 'content-type': type, 'content-length': Buffer.byteLength(body), connection: 'close' };
+  response.writeHead(status, { ...headers, ...(status === 405 && { allow: 'GET, HEAD' }) }).end(body);
+}
+
+/** Computes at most once in that time, however many ask. */
+function keepFor<T>(keptMs: number, compute: () => T): () => T {
+  let kept: { readonly value: T } | undefined;
+  return () => {
+    if (kept === undefined) {
+      kept = { value: compute() };
+      setTimeout(() => (kept = undefined), keptMs).unref();
+    }
+    return kept.value;
+  };
 }

@@ -7,7 +7,6 @@ export interface Readiness {
   fulfil(condition: Condition): void;
   /** From now on it is not ready. */
   drain(): void;
-  readonly isDraining: boolean;
   /** Conditions that are not fulfilled; empty when ready. */
   missing(): readonly string[];
 }
@@ -22,9 +21,6 @@ export function createReadiness(conditions: readonly Condition[], onReady: () =>
     },
     drain: () => {
       isDraining = true;
-    },
-    get isDraining() {
-      return isDraining;
     },
     missing: () => (isDraining ? ['draining'] : [...open]),
   };

@@ -2,7 +2,7 @@
 import { connect } from 'node:net';
 import t from 'tap';
 import { ask, createSidecarFixture } from '../support/sidecar-fixture.js';
-import { waitUntil } from '../support/wait.js';
+import { waitForEvent, waitUntil } from '../support/wait.js';
 
 for (const [name, text] of [
   ['nothing', ''],
@@ -31,3 +31,21 @@ for (const [name, text] of [
     isOver = true;
   });
 }
+
+void t.test('the connection of whoever announces a body is closed, and nothing of it is read', async (t) => {
+  const sidecar = await (await createSidecarFixture(t)).startOnPort();
+  await waitUntil('it listens', async () => (await ask(sidecar.port, '/healthz')).status === 200);
+  for (const head of [
+    'POST /healthz HTTP/1.1\r\nTransfer-Encoding: chunked',
+    'GET /healthz HTTP/1.1\r\nContent-Length: 5',
+    'GET /healthz HTTP/1.1\r\nExpect: x\r\nTransfer-Encoding: chunked',
+  ]) {
+    const socket = connect(sidecar.port, '127.0.0.1').on('error', () => undefined);
+    t.teardown(() => socket.destroy());
+    let answer = '';
+    socket.on('data', (chunk: Buffer) => (answer += chunk.toString()));
+    socket.write(`${head}\r\nHost: x\r\n\r\n`);
+    await waitForEvent('the end', socket, 'close');
+    t.equal(answer, '', head);
+  }
+});
