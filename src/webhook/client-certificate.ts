@@ -1,42 +1,18 @@
 /** Whether a caller is the API server, by its client certificate: decided before a body is read. */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { Logger } from '../log.js';
-import type { Milliseconds } from '../time.js';
 import { quote } from '../values/text.js';
-import { type AdmissionAnswer, answerFailure, type Failure } from './admission.js';
-import { createBudget } from './budget.js';
+import type { Refusal } from './request-head.js';
 
-type ClientRefusal = Pick<Failure, 'status' | 'reason' | 'message'>;
-
-/** @returns the answer to a caller that is not served. */
-export type ClientCheck = (socket: Socket) => AdmissionAnswer | undefined;
-
-/** How often it is logged as a warning: a stranger may call as often as it likes. */
-const REFUSALS_LOGGED = { burst: 5, perSecond: 1 / 60 };
 const DOCUMENTATION = 'see "Who can reach the port" in docs/operate.md';
-
-/**
- * @param commonNames that are accepted; with none, every certificate of the authority.
- * @param clock one of which only differences count.
- */
-export function createClientCheck(commonNames: readonly string[], log: Logger, clock: () => Milliseconds): ClientCheck {
-  const budget = createBudget({ total: REFUSALS_LOGGED, each: REFUSALS_LOGGED, clock });
-  return (socket) => {
-    const refusal = refuseClient(socket, commonNames);
-    if (refusal === undefined) return undefined;
-    const writer: Pick<Logger, 'warn'> = budget.take('')
-      ? log
-      : { warn: (message, fields) => log.debug(message, fields) };
-    return answerFailure(writer, { ...refusal, outcome: 'refused' });
-  };
-}
 
 /**
  * The handshake has verified the certificate, or not: the server asks for one, and must not insist on it, as a refused
  * handshake has no message.
+ * @param commonNames that are accepted; with none, every certificate of the authority.
+ * @returns why the caller is not served.
  */
-function refuseClient(socket: Socket, commonNames: readonly string[]): ClientRefusal | undefined {
+export function judgeClient(socket: Socket, commonNames: readonly string[]): Refusal | undefined {
   const tls = socket instanceof TLSSocket ? socket : undefined;
   const certificate = tls?.getPeerX509Certificate();
   // First: node takes a resumed TLS 1.3 session for authorized, also where it never had a certificate.
@@ -55,6 +31,6 @@ function refuseClient(socket: Socket, commonNames: readonly string[]): ClientRef
   return forbid(`the client certificate's common name ${quote(String(commonName))} is not accepted; ${DOCUMENTATION}`);
 }
 
-function forbid(message: string): ClientRefusal {
+function forbid(message: string): Refusal {
   return { status: 403, reason: 'Forbidden', message };
 }

@@ -24,7 +24,7 @@ export interface Connections {
    * connection is closed: the API server, the kubelet and Prometheus never do that, and requests or answers would pile up.
    */
   begin(request: IncomingMessage, response: ServerResponse): boolean;
-  /** To be called when a request is whole: until its answer has left, its connection is not closed to make room. */
+  /** To be called when a request is whole: until its answer is written, its connection is not closed to make room. */
   work(socket: Socket): void;
 }
 
@@ -166,10 +166,15 @@ function createTrimmer(open: Set<Connection>, most: number): () => void {
 }
 
 function chooseVictim(open: ReadonlySet<Connection>, reserved: number): Connection | undefined {
-  const waiting = [...open].filter(({ state }) => state === 'waiting');
+  const waiting = [...open].filter(isWaiting);
   const idle = [...open].filter(({ state }) => state === 'idle');
   const candidates = waiting.length > reserved || idle.length === 0 ? waiting : idle;
   return findOldestOfHeaviest(candidates, ({ address }) => address);
+}
+
+/** Also one whose client does not take its answer. */
+function isWaiting({ state, response }: Connection): boolean {
+  return state === 'waiting' || (state === 'working' && response?.writableEnded === true);
 }
 
 /** Closes a connection that was in the middle of a handshake, head or answer at the last look, and has not got on since. */

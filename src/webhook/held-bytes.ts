@@ -10,13 +10,16 @@ export interface Hold {
 }
 
 export interface HeldBytes {
-  /** It holds nothing at first. Where there is no room, the oldest of the address that holds most loses its connection. */
-  hold(socket: Socket): Hold;
+  /**
+   * It holds nothing at first.
+   * @param giveUp called where there is no room and this is the oldest of the address that holds most. What was held must then be let go.
+   */
+  hold(socket: Socket, giveUp: () => void): Hold;
 }
 
 interface Holder {
   readonly address: string | undefined;
-  readonly socket: Socket;
+  readonly giveUp: () => void;
   bytes: number;
 }
 
@@ -36,12 +39,12 @@ export function createHeldBytes(most: number): HeldBytes {
       );
       if (victim === undefined) return;
       release(victim);
-      victim.socket.destroy();
+      victim.giveUp();
     }
   };
   return {
-    hold: (socket) => {
-      const holder: Holder = { address: socket.remoteAddress, socket, bytes: 0 };
+    hold: (socket, giveUp) => {
+      const holder: Holder = { address: socket.remoteAddress, giveUp, bytes: 0 };
       holders.add(holder);
       return {
         resize: (bytes) => {

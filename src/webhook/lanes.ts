@@ -1,7 +1,7 @@
 /** The queue of admissions, with a lane for each address that asks: who goes next, and who has to leave. PURE. */
 
 /** Which limit was reached, for messages. */
-export type Overload = 'admissions' | 'large pods';
+export type Overload = 'admissions' | 'bytes' | 'large pods';
 
 export interface Job {
   readonly isLarge: boolean;
@@ -63,7 +63,7 @@ export function makeRoom(lanes: Lanes, own: Lane, field: 'admissions' | 'bytes',
     const job = heaviest.waiting.findLast(({ refuse }) => refuse !== undefined);
     if (job === undefined) return own[field] < share;
     removeJob(heaviest, job);
-    job.refuse?.('admissions');
+    job.refuse?.(field);
   }
   return true;
 }

@@ -1,6 +1,5 @@
-/** Reads the body of a request, within limits of size and time. */
+/** Reads the body of a request, within limits of memory and time. */
 import type { IncomingMessage } from 'node:http';
-import { MAX_REVIEW_BYTES } from './admission-review.js';
 import type { HeldBytes } from './held-bytes.js';
 
 /** Most pods fit in it. */
@@ -12,32 +11,24 @@ export interface BodyLimits {
   readonly timeoutMs: number;
 }
 
-/** Whether the head declares a body that is too large. Node refuses a head whose length is no number. */
-export function declaresTooMuch(request: IncomingMessage): boolean {
-  return readLength(request) > MAX_REVIEW_BYTES;
-}
-
-/** The bytes that the head declares; 0 where it does not. */
-function readLength({ headers }: IncomingMessage): number {
-  return Number(headers['content-length'] ?? 0);
-}
-
 /**
- * Reads the whole body. Memory is taken as it arrives, not as it is declared. Each chunk is copied at once, so that it dies young:
- * kept until the body is whole, chunks would outlive young collections and fill memory until a full one.
- * @throws an error with `statusCode` 413 or 408; without, where the connection is lost.
+ * Reads the whole body, whose length was declared and found acceptable. Memory is taken as it arrives, not as it is declared. Each
+ * chunk is copied at once, so that it dies young: kept until the body is whole, chunks would outlive young collections and fill
+ * memory until a full one. Where there is no room for it, it is read to its end and dropped: a client whose connection breaks in the
+ * middle of its request would not see the answer.
+ * @throws an error with `statusCode` 408; without, where the connection is lost.
  */
-export function readBody(request: IncomingMessage, { held, timeoutMs }: BodyLimits): Promise<Buffer> {
-  const declared = readLength(request) || MAX_REVIEW_BYTES;
-  let body: Buffer = Buffer.allocUnsafe(Math.min(declared, FIRST_BYTES));
+export function readBody(request: IncomingMessage, { held, timeoutMs }: BodyLimits): Promise<Buffer | 'no-room'> {
+  const declared = Number(request.headers['content-length']);
+  let body: Buffer | undefined = Buffer.allocUnsafe(Math.min(declared, FIRST_BYTES));
   let length = 0;
   return new Promise((resolve, reject) => {
     if (request.destroyed) {
       reject(createLostError());
       return;
     }
-    const hold = held.hold(request.socket);
-    hold.resize(body.length);
+    const hold = held.hold(request.socket, () => (body = undefined));
+    hold.resize(body?.length ?? 0);
     const settle = (): void => {
       clearTimeout(timer);
       hold.release();
@@ -45,7 +36,7 @@ export function readBody(request: IncomingMessage, { held, timeoutMs }: BodyLimi
     };
     const finish = (): void => {
       settle();
-      resolve(body.subarray(0, length));
+      resolve(body ?? 'no-room');
     };
     const fail = (error: Error): void => {
       settle();
@@ -56,20 +47,14 @@ export function readBody(request: IncomingMessage, { held, timeoutMs }: BodyLimi
     const lose = (): void => fail(createLostError());
     const take = (chunk: Buffer): void => {
       const needed = length + chunk.length;
-      if (needed > MAX_REVIEW_BYTES) {
-        fail(createTooLargeError());
-        return;
+      if (body !== undefined && needed > body.length) {
+        const size = Math.min(declared, 2 * needed);
+        hold.resize(size);
+        body = enlarge(body, length, size);
       }
-      if (needed > body.length) {
-        body = enlarge(body, length, Math.min(Math.max(declared, needed), 2 * needed));
-        hold.resize(body.length);
-      }
-      length += chunk.copy(body, length);
+      if (body !== undefined) length += chunk.copy(body, length);
     };
-    const timer = setTimeout(
-      () => fail(createBodyError(408, `the body did not come within ${timeoutMs / 1000} s`)),
-      timeoutMs,
-    );
+    const timer = setTimeout(() => fail(createLateError(timeoutMs)), timeoutMs);
     request.on('data', take).once('end', finish).once('error', fail).once('close', lose);
   });
 }
@@ -80,17 +65,10 @@ function enlarge(body: Buffer, length: number, size: number): Buffer {
   return larger;
 }
 
-export function createTooLargeError(): Error {
-  return createBodyError(
-    413,
-    `the body has more than ${MAX_REVIEW_BYTES} bytes, the most that an AdmissionReview may have`,
-  );
-}
-
 function createLostError(): Error {
   return new Error('the connection was lost before the body was read');
 }
 
-function createBodyError(statusCode: number, message: string): Error {
-  return Object.assign(new Error(message), { statusCode });
+function createLateError(timeoutMs: number): Error {
+  return Object.assign(new Error(`the body did not come within ${timeoutMs / 1000} s`), { statusCode: 408 });
 }

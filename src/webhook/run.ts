@@ -19,6 +19,7 @@ import { createMetrics } from './metrics.js';
 import { type Condition, createReadiness, type Readiness } from './readiness.js';
 import { reflectServiceAccounts } from './reflector.js';
 import { shortenRepeats } from './repeats.js';
+import { limitRequestLog } from './request-log.js';
 import { type App, createApp } from './server.js';
 import { createServiceAccountCache } from './service-account-cache.js';
 import { createServiceAccounts } from './service-account-lookup.js';
@@ -77,10 +78,11 @@ async function serve({ writeLog, connect, stop }: WebhookProcess, config: Webhoo
       metrics.countWarnings(outcome);
       recordEvents(outcome, request);
     };
+    const requestLog = limitRequestLog(log, clock);
     const { defaults } = config;
-    const admit = createAdmission({ serviceAccounts, defaults, log: shortenRepeats(log, clock), report });
+    const admit = createAdmission({ serviceAccounts, defaults, log: shortenRepeats(requestLog, clock), report });
     const clients = config.clients && (await openClientAuthority(config.clients, { log, sleep, signal }));
-    const app = createApp({ admit, log, metrics, clock, turns, clients }, certificates.current());
+    const app = createApp({ admit, log: requestLog, metrics, clock, turns, clients }, certificates.current());
     clients?.onChange(() => app.renewClientAuthority());
     followCertificate({ certificates, app, metrics, log, now });
     const synced = (): void => {

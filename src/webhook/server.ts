@@ -1,5 +1,5 @@
 /** The HTTPS server that the API server calls: `POST /mutate`. It takes requests within limits, and shuts down in order. */
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server, type ServerOptions } from 'node:https';
 import type { SecureContextOptions } from 'node:tls';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -9,11 +9,13 @@ import type { Logger } from '../log.js';
 import { type Milliseconds, SECOND_MS } from '../time.js';
 import { type AdmissionAnswer, type Admit, answerFailure } from './admission.js';
 import type { ClientAuthority } from './client-authority.js';
-import { type ClientCheck, createClientCheck } from './client-certificate.js';
+import { judgeClient } from './client-certificate.js';
 import { type Connections, limitConnections } from './connections.js';
 import { createHeldBytes, type HeldBytes } from './held-bytes.js';
+import type { Overload } from './lanes.js';
 import type { Metrics } from './metrics.js';
-import { createTooLargeError, declaresTooMuch, readBody } from './request-body.js';
+import { readBody } from './request-body.js';
+import { ADMISSION_PATH, judgeHead, type Refusal } from './request-head.js';
 import type { Turns } from './turns.js';
 
 export interface AppOptions {
@@ -85,13 +87,19 @@ export function createApp(options: AppOptions, pair: KeyedCertificate): App {
   let isClosing = false;
   const fastify = Fastify({
     logger: false,
-    serverFactory: (handle) =>
-      server.on('request', (request, response) => {
-        if (connections.begin(request, response)) handle(request, response);
-      }),
+    serverFactory: (handle) => {
+      const take = (request: IncomingMessage, response: ServerResponse): void => {
+        if (!connections.begin(request, response)) return;
+        const refusal = judge(request, options.clients);
+        if (refusal === undefined) handle(request, response);
+        else refuse(response, refusal, options);
+      };
+      // Node itself would answer a request that expects something unknown, and read its body to the end.
+      return server.on('request', take).on('checkExpectation', take);
+    },
   });
   fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser('application/json', (_request: FastifyRequest, payload: IncomingMessage) =>
+  fastify.addContentTypeParser('*', (_request: FastifyRequest, payload: IncomingMessage) =>
     readBody(payload, { held, timeoutMs: limits.bodyTimeoutMs }),
   );
   const send = createSender(options, held, () => isClosing);
@@ -106,6 +114,19 @@ export function createApp(options: AppOptions, pair: KeyedCertificate): App {
   };
 }
 
+/** By what is known before the body is read. */
+function judge(request: IncomingMessage, clients: Clients): Refusal | undefined {
+  return (clients && judgeClient(request.socket, clients.commonNames)) ?? judgeHead(request);
+}
+
+/** Answers and closes the connection: the body is not read. */
+function refuse(response: ServerResponse, refusal: Refusal, { log, metrics }: AppOptions): void {
+  const { status, body, outcome, reason } = answerFailure(log, { ...refusal, outcome: 'refused' });
+  metrics.countAdmission(outcome, reason);
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+  response.writeHead(status, { ...headers, connection: 'close' }).end(body);
+}
+
 type Send = (reply: FastifyReply, answer: AdmissionAnswer) => FastifyReply;
 
 function createSender({ metrics }: AppOptions, held: HeldBytes, isClosing: () => boolean): Send {
@@ -117,7 +138,7 @@ function createSender({ metrics }: AppOptions, held: HeldBytes, isClosing: () =>
     if (isClosing() || !raw.complete) void reply.header('connection', 'close');
     // What its client has left is not kept.
     if (!reply.raw.destroyed) {
-      const hold = held.hold(raw.socket);
+      const hold = held.hold(raw.socket, () => raw.socket.destroy());
       hold.resize(answer.body.length);
       reply.raw.once('close', () => hold.release());
     }
@@ -132,21 +153,18 @@ interface Answering {
 
 function addAnswers(
   fastify: FastifyInstance<Server>,
-  { admit, log, metrics, clock, turns, clients }: AppOptions,
+  { admit, log, metrics, clock, turns }: AppOptions,
   { send, connections }: Answering,
 ): void {
-  const refuse = (reply: FastifyReply, status: number, reason: string, message: string): FastifyReply =>
-    send(reply, answerFailure(log, { status, reason, outcome: 'refused', message }));
-
-  if (clients !== undefined) addClientCheck(fastify, createClientCheck(clients.commonNames, log, clock), send);
   fastify.addHook('onRequest', async (request, reply) => {
     const startMs = clock();
     // Follows the last byte of the answer, or the loss of the connection.
     reply.raw.once('close', () => metrics.observeDuration(clock() - startMs));
-    if (declaresTooMuch(request.raw)) throw createTooLargeError();
   });
-  fastify.post<{ Body: Buffer | null }>('/mutate', async (request, reply) => {
+  fastify.post<{ Body: Buffer | 'no-room' | null }>(ADMISSION_PATH, async (request, reply) => {
     const body = request.body ?? Buffer.alloc(0);
+    // Not thrown: fastify would close the connection.
+    if (body === 'no-room') return send(reply, answerOverload(log, 'bytes'));
     const { socket } = request.raw;
     connections.work(socket);
     const from = { address: socket.remoteAddress ?? '', bytes: body.length };
@@ -155,35 +173,17 @@ function addAnswers(
     if (answer === undefined) return reply;
     return send(reply, typeof answer === 'string' ? answerOverload(log, answer) : answer);
   });
-  fastify.setNotFoundHandler((request, reply) =>
-    refuse(
-      reply,
-      404,
-      'NotFound',
-      `${request.method} ${request.url.slice(0, 80)} is not answered; there is POST /mutate`,
-    ),
-  );
-  fastify.setErrorHandler<FastifyError>((error, request, reply) => {
+  fastify.setErrorHandler<FastifyError>((error, _request, reply) => {
     const status = error.statusCode ?? 500;
-    const message =
-      status === 415
-        ? `the content type is ${JSON.stringify(request.headers['content-type'] ?? '')}; application/json is expected`
-        : error.message;
-    return refuse(reply, status, nameReason(status), message);
+    const reason = status < 500 ? 'BadRequest' : 'InternalError';
+    return send(reply, answerFailure(log, { status, reason, outcome: 'refused', message: error.message }));
   });
 }
 
-function answerOverload(log: Logger, tooMany: string): AdmissionAnswer {
+function answerOverload(log: Logger, overload: Overload): AdmissionAnswer {
+  const tooMany = overload === 'bytes' ? 'bytes of admissions' : overload;
   const message = `too many ${tooMany} are being answered; try again in a second`;
   return answerFailure(log, { status: 503, reason: 'ServiceUnavailable', outcome: 'overloaded', message });
-}
-
-/** Answers callers without the client certificate before anything else is done, and closes their connection. */
-function addClientCheck(fastify: FastifyInstance<Server>, check: ClientCheck, send: Send): void {
-  fastify.addHook('onRequest', async (request, reply) => {
-    const refusal = check(request.raw.socket);
-    return refusal === undefined ? undefined : send(reply.header('connection', 'close'), refusal);
-  });
 }
 
 type Clients = AppOptions['clients'];
@@ -216,7 +216,7 @@ function buildSecureContext({ certificatePem, keyPem }: KeyedCertificate, client
 function buildServerOptions(pair: KeyedCertificate, clients: Clients): ServerOptions {
   return {
     ...buildSecureContext(pair, clients),
-    // Without a handshake there would be no answer that says what is missing: refuseClient gives it.
+    // Without a handshake there would be no answer that says what is missing: judgeClient gives it.
     ...(clients !== undefined && { requestCert: true, rejectUnauthorized: false }),
     keepAliveTimeout: KEEP_ALIVE_MS,
     // Node counts it from the start of the connection: a shorter one would close connections that the API server keeps.
@@ -224,11 +224,4 @@ function buildServerOptions(pair: KeyedCertificate, clients: Clients): ServerOpt
     requestTimeout: KEEP_ALIVE_MS,
     handshakeTimeout: WAITING.stallMs,
   };
-}
-
-/** The reason that Kubernetes gives with an HTTP status. */
-function nameReason(status: number): string {
-  if (status === 413) return 'RequestEntityTooLarge';
-  if (status === 415) return 'UnsupportedMediaType';
-  return status < 500 ? 'BadRequest' : 'InternalError';
 }

@@ -61,10 +61,8 @@ export function createTurns(clock: () => Milliseconds, changes: Partial<Limits> 
     run: ({ address, bytes }, work) => {
       const lane = lanes.get(address) ?? createLane();
       // One body is always taken, however large: its own limit is lower than the sum's.
-      const hasRoom =
-        makeRoom(lanes, lane, 'admissions', limits.admissions - 1) &&
-        makeRoom(lanes, lane, 'bytes', Math.max(0, limits.bytes - bytes));
-      if (!hasRoom) return Promise.resolve('admissions');
+      if (!makeRoom(lanes, lane, 'admissions', limits.admissions - 1)) return Promise.resolve('admissions');
+      if (!makeRoom(lanes, lane, 'bytes', Math.max(0, limits.bytes - bytes))) return Promise.resolve('bytes');
       lanes.set(address, lane);
       lane.admissions += 1;
       lane.bytes += bytes;

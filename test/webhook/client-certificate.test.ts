@@ -14,6 +14,7 @@ import { epochMs, milliseconds } from '../../src/time.js';
 import { openClientAuthority } from '../../src/webhook/client-authority.js';
 import { closeServer, listen } from '../../src/webhook/listen.js';
 import { createMetrics } from '../../src/webhook/metrics.js';
+import { limitRequestLog } from '../../src/webhook/request-log.js';
 import { createApp } from '../../src/webhook/server.js';
 import { createTurns, type Turns } from '../../src/webhook/turns.js';
 import { type ClientOptions, issueClientCertificate } from '../support/client-certificate.js';
@@ -60,7 +61,7 @@ async function start(test: Test, commonNames: readonly string[] = []) {
         admissions += 1;
         return Promise.resolve({ status: 200, body: '{}', outcome: 'skipped', reason: '' });
       },
-      log,
+      log: limitRequestLog(log, clock),
       metrics,
       clock,
       turns: {

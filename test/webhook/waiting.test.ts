@@ -81,6 +81,7 @@ for (const [name, text] of Object.entries(FLOODS)) {
           setTimeout(attack, 20);
         });
       t.teardown(() => socket.destroy());
+      socket.resume();
       if (text) socket.write(text);
     };
     t.teardown(() => (isOver = true));
@@ -117,6 +118,60 @@ void t.test(
   },
 );
 
+const REFUSED: readonly (readonly [string, number])[] = [
+  [`${HEAD}Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n`, 411],
+  [`${HEAD}\r\n`, 411],
+  ['POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n', 415],
+  ['POST /other HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n', 404],
+  ['GET /mutate HTTP/1.1\r\nHost: x\r\nExpect: x\r\nTransfer-Encoding: chunked\r\n\r\n', 404],
+  [`${HEAD}Expect: x\r\nTransfer-Encoding: chunked\r\n\r\n`, 411],
+];
+
+void t.test('what is not served is answered by its head, and its connection is closed', async (t) => {
+  const { open } = await startServer(t, {});
+  for (const [text, status] of REFUSED) {
+    const socket = open();
+    socket.write(text);
+    const [answer] = (await waitForEvent('the answer', socket, 'data')) as [Buffer];
+    t.match(answer.toString(), new RegExp(`^HTTP/1\\.1 ${status} [^]*connection: close`, 'i'), text);
+    await waitForEvent('the end', socket, 'close');
+  }
+});
+
+void t.test('where there is no room for a body, the answer is 503, and the connection stays', async (t) => {
+  const { open } = await startServer(t, { heldBytes: 1024 * 1024 });
+  const body = 'x'.repeat(600_000);
+  const head = `${HEAD}Content-Length: ${body.length}\r\n\r\n`;
+  const [older, newer] = [open(), open()];
+  older.write(head + body.slice(1));
+  // What it has sent is held before the next one comes.
+  await waitUntil('the older body is sent', () => older.writableLength === 0);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  newer.write(head + body);
+  const [second] = (await waitForEvent('the answer', newer, 'data')) as [Buffer];
+  t.match(second.toString(), /^HTTP\/1\.1 200 /);
+  older.write('x');
+  const [first] = (await waitForEvent('the answer', older, 'data')) as [Buffer];
+  t.match(first.toString(), /^HTTP\/1\.1 503 [^]*retry-after: 1[^]*too many bytes of admissions/i);
+  older.write(head + body);
+  const [again] = (await waitForEvent('the answer', older, 'data')) as [Buffer];
+  t.match(again.toString(), /^HTTP\/1\.1 200 /);
+});
+
+void t.test('connections whose answers are not taken make room', async (t) => {
+  const { open, countConnections } = await startServer(
+    t,
+    { connections: 4, heldBytes: 1 << 30, stallMs: 600_000 },
+    'x'.repeat(16 << 20),
+  );
+  for (let count = 0; count < 8; count += 1) {
+    const deaf = open().pause();
+    await waitForEvent('the handshake', deaf, 'secureConnect');
+    deaf.write(`${HEAD}Content-Length: 2\r\n\r\n{}`);
+  }
+  await waitUntil('the oldest are closed', async () => (await countConnections()) <= 4);
+});
+
 void t.test('a body that is announced as too large is refused at once, and the connection is closed', async (t) => {
   const { open } = await startServer(t, {});
   const socket = open();
@@ -151,17 +206,18 @@ void t.test('one that was answered stays; the oldest that never asked goes', asy
 });
 
 void t.test('half a head is closed in time, also on a kept connection, and so is who takes no answer', async (t) => {
-  const { open, countConnections } = await startServer(t, { stallMs: 100 }, 'x'.repeat(16 * 1024 * 1024));
-  for (const text of ['POST /mutate HTT', `GET / HTTP/1.1\r\nHost: x\r\n\r\n`]) {
-    const socket = open();
+  const small = await startServer(t, { stallMs: 100 });
+  for (const text of ['POST /mutate HTT', `${HEAD}Content-Length: 2\r\n\r\n{}`]) {
+    const socket = small.open();
     socket.write(text);
-    if (text.startsWith('GET')) {
+    if (text.startsWith(HEAD)) {
       await waitForEvent('the answer', socket, 'data');
       await new Promise((resolve) => setTimeout(resolve, 50));
       socket.write('POST /mut');
     }
     await waitForEvent('the end', socket.resume(), 'close');
   }
+  const { open, countConnections } = await startServer(t, { stallMs: 100 }, 'x'.repeat(16 * 1024 * 1024));
   const deaf = open();
   deaf.pause().write(`${HEAD}Content-Length: 2\r\n\r\n{}`);
   await waitUntil('its connection is open', async () => (await countConnections()) === 1);
