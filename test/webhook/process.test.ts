@@ -342,15 +342,16 @@ void t.test('it serves over TLS 1.2 and later, and ends in order', async (t) => 
   t.match(metrics, /^ado_git_identity_admission_duration_seconds_bucket\{le="\+Inf"\} 1$/m);
   t.match(metrics, /^ado_git_identity_service_accounts 1$/m);
   t.match(metrics, /^ado_git_identity_certificate_not_after_timestamp_seconds 1\d{9}/m);
-  const pending = https.request(`https://127.0.0.1:${webhook.port}/mutate`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', 'content-length': '100' },
-    ca: pki.authority.certificatePem,
-    agent: false,
-  });
-  pending.on('error', () => undefined).flushHeaders();
+  // One after the other waits for an API server that is slow.
+  api.injectFault({ delayMs: 60_000, to: ['get'] });
+  const seen = new AbortController();
+  const waiting = (async () => {
+    while (!seen.signal.aborted) await webhook.mutate(createReview(POD, { namespace: 'elsewhere' }), { agent });
+  })();
   await waitForMetric(webhook, /^ado_git_identity_admissions_in_flight 1$/m);
-  pending.destroy();
+  seen.abort();
+  await waiting;
+  api.recover();
   await waitForMetric(webhook, /^ado_git_identity_admissions_in_flight 0$/m);
 
   t.equal((await webhook.health('/healthz')).status, 200);
@@ -384,7 +385,8 @@ void t.test('it is ready once the cache is filled, and stays so', async (t) => {
   await waitForMetric(webhook, /^ado_git_identity_service_accounts_synced 1$/m);
   await waitForMetric(webhook, /^ado_git_identity_service_accounts_last_event_timestamp_seconds 1\d{9}/m);
   const owner = { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'app', uid: 'uid', controller: true };
-  await webhook.mutate(createReview({ ...createPod({}, { ownerReferences: [owner] }), spec: { containers: [] } }));
+  const spec = { serviceAccountName: 'builder', containers: [] };
+  await webhook.mutate(createReview({ ...createPod({}, { ownerReferences: [owner] }), spec }));
   await waitForMetric(webhook, /^ado_git_identity_events_total\{outcome="sent"\} 1$/m);
   api.injectFault({ status: 500 });
   api.cutWatches();
