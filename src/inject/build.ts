@@ -6,7 +6,7 @@ import type { Container } from '../kubernetes/types.js';
 import { INJECTED_LABEL, WRITTEN_ANNOTATION } from '../names.js';
 import { VERSION } from '../version.js';
 import { carryOver } from './carry-over.js';
-import { type ContainerRef, isSidecar, nameContainer } from './containers.js';
+import { type ContainerRef, createInitContainersEdit, isSidecar, nameContainer } from './containers.js';
 import { isSameSource } from './drift.js';
 import { configureMounts, listMounts, type Plan } from './git-channels.js';
 import { configureEnv } from './git-environment.js';
@@ -145,7 +145,7 @@ function editSpec({ pod, settings, defaults, containers, plans }: Build): Edit[]
   }
   const userContainers = containers.map(({ container }) => container);
   const sidecar = buildSidecar(pod, userContainers, settings, defaults);
-  const initContainers = new ListEdit(joinPointer('spec', 'initContainers'), pod.spec.initContainers);
+  const initContainers = createInitContainersEdit(pod);
   placeSidecar(pod, initContainers, sidecar);
   return [volumes, secrets, initContainers];
 }

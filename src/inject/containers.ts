@@ -2,7 +2,7 @@
 import type { Container } from '../kubernetes/types.js';
 import { ANNOTATION, AZURE_ANNOTATION, SIDECAR_CONTAINER } from '../names.js';
 import { joinTruncated } from '../values/text.js';
-import { joinPointer } from './patch.js';
+import { joinPointer, ListEdit } from './patch.js';
 import type { CheckedPod } from './pod-shape.js';
 import type { Settings } from './settings.js';
 import { isEarlierPass } from './status-annotation.js';
@@ -25,6 +25,12 @@ export function listUserContainers(pod: CheckedPod): ContainerRef[] {
 
 export function isSidecar({ name }: Container): boolean {
   return name === SIDECAR_CONTAINER;
+}
+
+/** The edit of the init containers. It is never written as a whole, as other edits change the containers in it. */
+export function createInitContainersEdit({ spec }: CheckedPod): ListEdit<Container> {
+  const path = joinPointer('spec', 'initContainers');
+  return new ListEdit(path, spec.initContainers, path, false);
 }
 
 /** Names a container in the status: its JSON pointer with its name for its index, which others may shift. */

@@ -5,12 +5,13 @@ import {
   INJECT,
   MIRROR_ANNOTATION,
   PRODUCT,
+  SIDECAR_CONTAINER,
   USE_LABEL,
   WRITTEN_ANNOTATION,
 } from '../names.js';
 import { quote } from '../values/text.js';
 import { findTakenName, findTakenPort, findTakenVariable } from './conflicts.js';
-import { type ContainerRef, describeUnknownNames } from './containers.js';
+import { type ContainerRef, describeUnknownNames, isSidecar } from './containers.js';
 import { findMeshProxy } from './mesh.js';
 import { requiresWindows } from './operating-system.js';
 import type { CheckedPod } from './pod-shape.js';
@@ -83,6 +84,8 @@ function isOneOf<T extends Reason>(reasons: readonly T[], reason: Reason): reaso
 /** Annotations of ours that only an earlier pass may have written. */
 const RESERVED = [WRITTEN_ANNOTATION.gitconfig, WRITTEN_ANNOTATION.helper, WRITTEN_ANNOTATION.gitconfigSystem];
 
+const MAX_SIDECARS = 8;
+
 /** Why the pod itself can't be served, whatever its settings are. */
 export function findPodRefusal(pod: CheckedPod, containers: readonly ContainerRef[]): PodRefusal | undefined {
   if (requiresWindows(pod, containers)) {
@@ -91,6 +94,12 @@ export function findPodRefusal(pod: CheckedPod, containers: readonly ContainerRe
   const reserved = RESERVED.find((annotation) => pod.metadata.annotations?.[annotation] !== undefined);
   if (reserved !== undefined && !isEarlierPass(pod)) {
     return { reason: 'reserved-annotation', clause: `annotation ${reserved} is written by ${PRODUCT} only; remove it` };
+  }
+  // Each is removed by an operation of its own, and no webhook copies ours so often.
+  const sidecars = (pod.spec.initContainers ?? []).filter(isSidecar).length;
+  if (sidecars > MAX_SIDECARS) {
+    const clause = `spec.initContainers has ${sidecars} containers ${SIDECAR_CONTAINER}; remove all but one`;
+    return { reason: 'malformed-pod', clause };
   }
   return findTakenName(pod, containers);
 }

@@ -40,10 +40,14 @@ export class ListEdit<T> implements Edit {
   readonly #existing: readonly T[] | null | undefined;
   readonly #operations: Operation[] = [];
 
-  constructor(path: string, existing: readonly T[] | null | undefined, formerPath = path) {
+  readonly #mayBeWhole: boolean;
+
+  /** @param mayBeWhole false where other edits of the same patch change items of the list: written whole, it would undo them. */
+  constructor(path: string, existing: readonly T[] | null | undefined, formerPath = path, mayBeWhole = true) {
     this.path = path;
     this.formerPath = formerPath;
     this.#existing = existing;
+    this.#mayBeWhole = mayBeWhole;
     this.#items = [...(existing ?? [])];
   }
 
@@ -99,13 +103,13 @@ export class ListEdit<T> implements Edit {
 
   /** More operations than an honest list needs are not kept: the list is then written as a whole. */
   #record(operation: Operation): void {
-    if (this.#operations.length <= MAX_OPERATIONS) this.#operations.push(operation);
+    if (!this.#mayBeWhole || this.#operations.length <= MAX_OPERATIONS) this.#operations.push(operation);
   }
 
   /** Whether the list as a whole costs less than the operations on it. */
   get #isWholeCheaper(): boolean {
     const limit = Math.max(MIN_OPERATIONS, this.items.length / 2);
-    return this.#operations.length > Math.min(MAX_OPERATIONS, limit);
+    return this.#mayBeWhole && this.#operations.length > Math.min(MAX_OPERATIONS, limit);
   }
 
   /** What was there before, if it was empty and now has items. */

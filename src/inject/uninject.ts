@@ -1,6 +1,6 @@
 /** Takes our items out of an injected pod. PURE. */
 import { INJECTED_LABEL, OUR_VOLUMES, WRITTEN_ANNOTATION } from '../names.js';
-import { isSidecar, listUserContainers, nameContainer } from './containers.js';
+import { createInitContainersEdit, isSidecar, listUserContainers, nameContainer } from './containers.js';
 import { configureMounts } from './git-channels.js';
 import { removeOurEnv } from './git-environment.js';
 import { joinPointer, ListEdit, MapEdit, type Operation } from './patch.js';
@@ -29,7 +29,7 @@ export function uninjectPod(raw: unknown): readonly Operation[] | undefined {
     configureMounts(mounts, []);
     operations.push(...mounts.finish(empty[`${former}/volumeMounts`]));
   }
-  const initContainers = new ListEdit(joinPointer('spec', 'initContainers'), pod.spec.initContainers);
+  const initContainers = createInitContainersEdit(pod);
   initContainers.removeAll(isSidecar);
   operations.push(...initContainers.finish(empty[initContainers.path]));
 

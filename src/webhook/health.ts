@@ -17,8 +17,11 @@ interface Reply {
   readonly body: string;
 }
 
-/** It does not listen yet. `/readyz` answers 503 with the conditions that are not fulfilled. */
-export function createHealthServer(readiness: Readiness, registry: Registry): Server {
+/**
+ * It does not listen yet. `/readyz` answers 503 with the conditions that are not fulfilled.
+ * @param onConnection called with each new connection, before anything is read.
+ */
+export function createHealthServer(readiness: Readiness, registry: Registry, onConnection: () => void): Server {
   const readMetrics = keepFor(METRICS_MS, () => registry.metrics());
   const answer = async ({ method = '', url = '' }: IncomingMessage): Promise<Reply> => {
     if (method !== 'GET' && method !== 'HEAD') return writeText(405, 'only GET and HEAD are answered');
@@ -37,6 +40,7 @@ export function createHealthServer(readiness: Readiness, registry: Registry): Se
     }
   };
   const server = createServer({ requestTimeout: 10_000, headersTimeout: 10_000, connectionsCheckingInterval: 5000 });
+  server.on('connection', onConnection);
   const connections = limitConnections(server, LIMITS);
   const take = (request: IncomingMessage, response: ServerResponse): void => {
     if (announcesBody(request)) request.socket.destroy();

@@ -27,6 +27,7 @@ export function readBody(request: IncomingMessage, { held, timeoutMs }: BodyLimi
       reject(createLostError());
       return;
     }
+    const isGivenUp = (): boolean => body === undefined;
     const hold = held.hold(request.socket, () => (body = undefined));
     hold.resize(body?.length ?? 0);
     const settle = (): void => {
@@ -50,7 +51,8 @@ export function readBody(request: IncomingMessage, { held, timeoutMs }: BodyLimi
       if (body !== undefined && needed > body.length) {
         const size = Math.min(declared, 2 * needed);
         hold.resize(size);
-        body = enlarge(body, length, size);
+        // It may be the one that had to make room.
+        if (!isGivenUp()) body = enlarge(body, length, size);
       }
       if (body !== undefined) length += chunk.copy(body, length);
     };

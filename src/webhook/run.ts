@@ -99,7 +99,7 @@ async function serve({ writeLog, connect, stop }: WebhookProcess, config: Webhoo
         readiness.fulfil('verified-by-the-api-server');
       }
     };
-    const health = createHealthServer(readiness, metrics.registry);
+    const health = createHealthServer(readiness, metrics.registry, () => turns.noteConnection());
     await serveUntilStopped({ app, health, config, readiness, log, stop, verify });
   } finally {
     ending.abort();

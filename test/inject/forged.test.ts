@@ -89,10 +89,11 @@ const volume = fc.record({
 
 /** The pods that an author can make of any pod, with a status of his own. */
 const forged = fc
-  .tuple(pods, mounts, fc.array(sidecar, { maxLength: 2 }), fc.array(volume, { maxLength: 4 }), fc.boolean(), fc.json())
+  .tuple(pods, mounts, fc.array(sidecar, { maxLength: 8 }), fc.array(volume, { maxLength: 4 }), fc.boolean(), fc.json())
   .map(([pod, stolen, sidecars, volumes, isOfThisVersion, junk]) => {
     const containers = [...pod.spec.containers, { name: 'other', image: 'x', volumeMounts: stolen }];
-    const initContainers = [...(pod.spec.initContainers ?? []), ...sidecars];
+    const thief = { name: 'other-init', image: 'x', volumeMounts: stolen };
+    const initContainers = [...(pod.spec.initContainers ?? []), ...sidecars, thief];
     const lists = [
       ...initContainers.map((one) => ['initContainers', one.name]),
       ...containers.map((one) => ['containers', one.name]),
@@ -113,7 +114,7 @@ const forged = fc
     const annotations = {
       ...metadata.annotations,
       [STATUS]: status,
-      'azure.workload.identity/skip-containers': 'other',
+      'azure.workload.identity/skip-containers': 'other;other-init',
     } as Record<string, string>;
     const all = { ...spec, containers, initContainers, volumes: [...(spec.volumes ?? []), ...volumes] };
     return JSON.parse(JSON.stringify({ ...pod, metadata: { ...metadata, annotations }, spec: all })) as PodJson;

@@ -10,21 +10,23 @@ import { request } from '../support/webhook-fixture.js';
 
 async function start(test: Test) {
   let collected = 0;
+  let connections = 0;
   const registry = new Registry();
   const collect = (): void => void (collected += 1);
   registry.registerMetric(new Gauge({ name: 'x', help: 'x', registers: [], collect }));
   const server = createHealthServer(
     createReadiness(['listening'], () => undefined),
     registry,
+    () => (connections += 1),
   );
   const port = await listen(server, 0, 'PORT');
   test.teardown(() => closeServer(server, 0));
   const ask = (path: string, method = 'GET') => request(`http://127.0.0.1:${port}${path}`, { method, agent: false });
-  return { port, ask, collected: () => collected };
+  return { port, ask, collected: () => collected, connections: () => connections };
 }
 
 void t.test('GET and HEAD are answered, once in each connection', async (t) => {
-  const { ask } = await start(t);
+  const { ask, connections } = await start(t);
   for (const [path, method, status] of [
     ['/healthz', 'GET', 200],
     ['/healthz', 'HEAD', 200],
@@ -36,6 +38,7 @@ void t.test('GET and HEAD are answered, once in each connection', async (t) => {
     t.equal(answer.status, status, `${method} ${path}`);
     t.equal(answer.headers.connection, 'close');
   }
+  t.equal(connections(), 5, 'each connection is reported, so that work gives way to the next');
 });
 
 void t.test('the connection of whoever announces a body is closed', async (t) => {
