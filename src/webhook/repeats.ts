@@ -34,7 +34,8 @@ export function shortenRepeats(log: Logger, clock: () => Milliseconds): Logger {
 
   const logAt = (level: LogLevel, message: string, fields?: LogFields): void => {
     const short = abbreviate(message);
-    const repeated = short === message ? undefined : findRepeated(message);
+    // What is for debugging may not have been written.
+    const repeated = short === message || level === 'debug' ? undefined : findRepeated(message);
     if (repeated === undefined) {
       log[level](message, fields);
       return;

@@ -8,7 +8,7 @@ export type Refusal = Pick<Failure, 'status' | 'reason' | 'message'>;
 
 /** The API server adds a query. */
 export const ADMISSION_PATH = '/mutate';
-const JSON_TYPE = /^application\/json(?:[ \t;]|$)/i;
+const JSON_TYPE = /^application\/json[ \t]*(?:;|$)/i;
 
 /** @returns why it is not served; undefined where it is the request of an API server. */
 export function judgeHead({

@@ -78,9 +78,9 @@ async function serve({ writeLog, connect, stop }: WebhookProcess, config: Webhoo
       metrics.countWarnings(outcome);
       recordEvents(outcome, request);
     };
-    const requestLog = limitRequestLog(log, clock);
+    const requestLog = limitRequestLog(shortenRepeats(log, clock), clock);
     const { defaults } = config;
-    const admit = createAdmission({ serviceAccounts, defaults, log: shortenRepeats(requestLog, clock), report });
+    const admit = createAdmission({ serviceAccounts, defaults, log: requestLog, report });
     const clients = config.clients && (await openClientAuthority(config.clients, { log, sleep, signal }));
     const app = createApp({ admit, log: requestLog, metrics, clock, turns, clients }, certificates.current());
     clients?.onChange(() => app.renewClientAuthority());

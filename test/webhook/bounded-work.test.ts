@@ -27,10 +27,10 @@ const MAX_EXTRA_MIB = 48;
 /** Of random reviews; `npm run fuzz:webhook` throws more. */
 const RUNS = { numRuns: 40, endOnFailure: true };
 
-function createHostedAdmission(annotations: Readonly<Record<string, string>> = IDENTITY) {
+function createHostedAdmission(annotations: Readonly<Record<string, string>> = IDENTITY, isCached = true) {
   const found = { state: 'found', annotations } as const;
   return createAdmission({
-    serviceAccounts: { findCached: () => found, readLive: () => Promise.resolve(found) },
+    serviceAccounts: { findCached: () => (isCached ? found : undefined), readLive: () => Promise.resolve(found) },
     defaults: { ...STANDARD_DEFAULTS, image: 'sidecar:1' },
     log: createLogger(
       'debug',
@@ -59,6 +59,14 @@ async function measure(body: Buffer, decide = admit): Promise<number> {
 void t.test('each worst case is answered within the bound of CPU time', async (t) => {
   for (const [name, create] of HOSTILE_REVIEWS) {
     const cpuMs = await measure(create());
+    t.ok(cpuMs <= MAX_CPU_MS, `${name}: ${Math.round(cpuMs)} ms`);
+  }
+});
+
+void t.test('so is each whose service account is read live, though it is parsed twice', async (t) => {
+  const decide = createHostedAdmission(IDENTITY, false);
+  for (const [name, create] of HOSTILE_REVIEWS) {
+    const cpuMs = await measure(create(), decide);
     t.ok(cpuMs <= MAX_CPU_MS, `${name}: ${Math.round(cpuMs)} ms`);
   }
 });
