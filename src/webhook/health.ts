@@ -9,7 +9,7 @@ import type { Readiness } from './readiness.js';
 /** A plain connection costs about 20 KiB. */
 const LIMITS = { connections: 128, stallMs: 10 * SECOND_MS };
 /** To collect the metrics takes some milliseconds, and anybody may ask for them as often as it likes. */
-const METRICS_MS = SECOND_MS;
+const METRICS_MS = 100;
 
 interface Reply {
   readonly status: number;

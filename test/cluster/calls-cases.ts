@@ -1,4 +1,5 @@
 /** How often the API server calls the webhook: once for each pod that is created. The webhook's own counter says it. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { ANNOTATION } from '../../src/names.js';
 import { waitUntil } from '../support/wait.js';
@@ -167,6 +168,8 @@ async function areSettled(api: Api): Promise<boolean> {
 /** Admission requests of each replica since it started. */
 async function readCalls(api: Api): Promise<ReadonlyMap<string, number>> {
   const calls = new Map<string, number>();
+  // Metrics are collected at most ten times a second.
+  await sleep(200);
   for (const { metadata } of await listReplicas(api)) {
     const path = `/api/v1/namespaces/${SYSTEM_NAMESPACE}/pods/${metadata.name}:${HEALTH_PORT}/proxy/metrics`;
     const { status, body } = await api.request('GET', path);

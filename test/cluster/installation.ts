@@ -88,6 +88,15 @@ export async function listServing(api: Api): Promise<string[]> {
     .map(({ metadata }) => metadata.name);
 }
 
+/** Waits until no old replica drains: until then some pods get the settings of before the upgrade. */
+export async function waitForOldReplicas(api: Api): Promise<void> {
+  const areGone = async (): Promise<boolean> => {
+    const { items } = (await api.get(WEBHOOK_PODS)) as { items: { metadata: { deletionTimestamp?: string } }[] };
+    return items.every(({ metadata }) => metadata.deletionTimestamp === undefined);
+  };
+  await waitUntil('the old replicas have ended', areGone, { withinSeconds: 120 });
+}
+
 /** The text of a file in a replica of the webhook; there, `/proc/1` is the webhook's process. */
 export async function readOfWebhook(replica: string, path: string): Promise<string> {
   const print = `process.stdout.write(require('node:fs').readFileSync('${path}', 'utf8'))`;

@@ -12,7 +12,7 @@ import { waitForEvent, waitUntil } from '../support/wait.js';
 import type { KubernetesObject } from './api.js';
 import { CLIENT_ID, ROTATED_CLIENT_ID, TENANT_ID } from './azure.js';
 import type { Cluster } from './cluster.test.js';
-import { addNamespace, buildTemplate, install, removeNamespace } from './installation.js';
+import { addNamespace, buildTemplate, install, removeNamespace, waitForOldReplicas } from './installation.js';
 import { listCommands, readQuote, toPattern } from './symptom-page.js';
 
 const NAMESPACE = 'ado-git-symptoms';
@@ -136,6 +136,7 @@ const RIGHT: Mistake = { name: 'right', cause: '', places: ['git'] };
 
 export async function symptomCases(t: Test, { api, azure, root, flags }: Cluster): Promise<void> {
   await install(azure, ...flags, '--set', 'azure.tenantId=');
+  await waitForOldReplicas(api);
   await addNamespace(api, azure, NAMESPACE);
   await addNamespace(api, azure, NOT_ENABLED, { [INJECT]: 'no' });
   azure.azureDevOps.intercept((_method, { pathname }) =>
@@ -175,6 +176,7 @@ export async function symptomCases(t: Test, { api, azure, root, flags }: Cluster
   await removeNamespace(api, NAMESPACE);
   await removeNamespace(api, NOT_ENABLED);
   await install(azure, ...flags);
+  await waitForOldReplicas(api);
 }
 
 /** Waits until all are shown; the sidecar logs what git prints after its name. */
