@@ -51,7 +51,7 @@ export async function scaleCases(t: Test, { api, azure }: Cluster): Promise<void
     const replicas = await listServing(api);
     t.equal(replicas.length, 2, 'both replicas are measured');
     for (const replica of replicas) {
-      const kilobytes = /^Anonymous: +(\d+)/m.exec(await readOfWebhook(replica, '/proc/1/smaps_rollup'))?.[1];
+      const kilobytes = /^RssAnon:\s+(\d+)/m.exec(await readOfWebhook(replica, '/proc/1/status'))?.[1];
       const megabytes = Number(kilobytes) / 1024;
       t.comment(`${replica}: ${megabytes.toFixed(1)} MB of anonymous memory ${when}`);
       t.ok(megabytes <= limitMb, `at most ${limitMb} MB ${when}`);
