@@ -619,7 +619,7 @@ const refusedByTemplate: readonly (readonly [value: string, named: string])[] = 
   ['sidecar.resources.limits.memory=32M', 'sidecar.resources.limits.memory to 32Mi or more'],
   ['sidecar.resources.limits.cpu=0', 'sidecar.resources.limits.cpu is 0'],
   ['sidecar.resources.requests.cpu=0.501', 'sidecar.resources.limits.cpu is 500m'],
-  ['webhook.resources.requests.memory=1Gi', 'webhook.resources.limits.memory is 256Mi'],
+  ['webhook.resources.requests.memory=1Gi', 'webhook.resources.limits.memory is 320Mi'],
   ['webhook.resources.limits.memory=65535Ki', 'webhook.resources.limits.memory to 64Mi or more'],
 ];
 

@@ -42,7 +42,7 @@ export interface WaitingLimits {
 }
 
 /**
- * A TLS connection costs about 50 KiB, 60 with half a head, as measured: 512 cost 30 of the 256 MiB that the chart gives. More than
+ * A TLS connection costs about 50 KiB, 60 with half a head, as measured: 512 cost 30 of the 320 MiB that the chart gives. More than
  * are open to all API servers of a busy cluster, each of which works on 200 mutating requests at once. A review of 4 MiB comes from
  * the API server within a fraction of the time for bodies, and the largest fits into the held bytes four times.
  */
