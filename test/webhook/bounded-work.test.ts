@@ -20,8 +20,7 @@ import { plainNodeCommand } from '../support/node-command.js';
 import { waitUntil } from '../support/wait.js';
 import { createPki, IDENTITY, request } from '../support/webhook-fixture.js';
 
-/** Twice what an answer may take, since the time of a processor that others use too counts more. The fuzzer holds the bound itself. */
-const MAX_CPU_MS = 500;
+const MAX_CPU_MS = 250;
 /** Memory of one answer. The kernel counts with it what the process once had at its start, and has freed. */
 const MAX_EXTRA_MIB = 48;
 /** Of random reviews; `npm run fuzz:webhook` throws more. */
@@ -43,7 +42,7 @@ function createHostedAdmission(annotations: Readonly<Record<string, string>> = I
 
 const admit = createHostedAdmission();
 
-/** Milliseconds of CPU time; of two tries the cheaper one, since other work of the process is counted too. */
+/** Milliseconds of CPU time; of three tries the cheapest one, since other work of the process is counted too. */
 async function measure(body: Buffer, decide = admit): Promise<number> {
   const attempt = async (): Promise<number> => {
     const before = process.cpuUsage();
@@ -52,8 +51,9 @@ async function measure(body: Buffer, decide = admit): Promise<number> {
     if (outcome === 'failed') throw new Error('the review meets a defect');
     return (user + system) / 1000;
   };
-  const first = await attempt();
-  return first <= MAX_CPU_MS ? first : Math.min(first, await attempt());
+  let least = await attempt();
+  for (let tries = 1; tries < 3 && least > MAX_CPU_MS; tries++) least = Math.min(least, await attempt());
+  return least;
 }
 
 void t.test('each worst case is answered within the bound of CPU time', async (t) => {
@@ -101,7 +101,7 @@ void t.test('the process, with the flags of the chart, stays within its bounds a
     const beforeMiB = webhook.resetPeakMiB();
     let cpuMs = await webhook.ask(body);
     const extraMiB = webhook.peakMiB() - beforeMiB;
-    if (cpuMs > MAX_CPU_MS) cpuMs = Math.min(cpuMs, await webhook.ask(body));
+    for (let tries = 1; tries < 3 && cpuMs > MAX_CPU_MS; tries++) cpuMs = Math.min(cpuMs, await webhook.ask(body));
     t.ok(cpuMs <= MAX_CPU_MS, `${name}: ${cpuMs} ms`);
     t.ok(
       extraMiB <= MAX_EXTRA_MIB,
